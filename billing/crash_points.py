@@ -180,6 +180,8 @@ class CrashPoint(StrEnum):
     """Plans are published."""
     COUPON_REDEEMED = "coupon redeemed"
     """A coupon is redeemed."""
+    USAGE_GIVEN_BACK = "usage given back"
+    """What usage was billed too much for is given back."""
     SUBSCRIBED = "subscribed"
     """A subscription is written."""
     SUBSCRIPTION_CANCELED = "subscription canceled"

@@ -139,6 +139,12 @@ class InvoicesSettings(Section):
     prefix: Annotated[str, AfterValidator(number_prefix)] = "INV"
 
 
+class UsageSettings(Section):
+    """Usage that meters count; a period's is billed `wait` after its end, when it has arrived."""
+
+    wait: Annotated[AnyDuration, Field(le=timedelta(hours=12))] = timedelta(hours=1)
+
+
 class RevenueSettings(Section):
     """When the deferred revenue of an invoice is earned."""
 
@@ -273,6 +279,7 @@ class Settings(Section):
     dunning: DunningSettings = with_defaults()
     reconciler: ReconcilerSettings = with_defaults()
     invoices: InvoicesSettings = with_defaults()
+    usage: UsageSettings = with_defaults()
     revenue: RevenueSettings = with_defaults()
     tax: TaxSettings = with_defaults()
     worker: WorkerSettings = with_defaults()

@@ -48,6 +48,7 @@ class Policy:
     names the ledger's account by a provider's word for a movement that the engine doesn't know.
     `numbering` says whether invoices of subscriptions are numbered within each subscription, or
     all in the series whose numbers begin with `number_prefix`. Without a `tax` nothing is taxed.
+    `usage_wait` is how long after a period's end its usage is billed.
     """
 
     mode: str = "sandbox"
@@ -72,6 +73,12 @@ class Policy:
     numbering: Numbering = "subscription"
     number_prefix: str = "INV"
     tax: TaxPolicy | None = None
+    usage_wait: timedelta = timedelta(hours=1)
+
+    @property
+    def usage_wait_seconds(self) -> int:
+        """How many seconds usage has to arrive before it is billed."""
+        return self.usage_wait // timedelta(seconds=1)
 
     @property
     def series_of_subscriptions(self) -> str | None:

@@ -33,6 +33,7 @@ from billing.store.promises import (
     discounted,
     every_penny,
     invoiced,
+    metered,
     noted,
     nothing_abandoned,
     one_capture,
@@ -258,7 +259,9 @@ def _follows_from_facts(conn: Connection) -> PromiseResult:
     found = _Found(FindingKind.INVOICE_AGAINST_FACTS)
     for finding in recomputing.differing(conn):
         found.add(finding)
-    others = running.findings(conn, (invoiced.ITEM_AGAINST_INVOICE, *discounted.DISCOUNTS))
+    others = running.findings(
+        conn, (invoiced.ITEM_AGAINST_INVOICE, *discounted.DISCOUNTS, *metered.METERED)
+    )
     return _result(conn, 7, [*found.all(), *others])
 
 

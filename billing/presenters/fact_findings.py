@@ -45,6 +45,25 @@ FACT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
         f"subscription {row['subscription_id']}: cycle {row['n']} cost nothing, and plan"
         f" {row['plan']} isn't free"
     ),
+    FindingKind.CLOSINGS_AGAINST_FACTS: lambda row: (
+        f"invoice {row['number']}: its facts bill usage {row['billed']}, and what was closed with"
+        f" it is {row['closed']}"
+    ),
+    FindingKind.CLOSING_AGAINST_TOTAL: lambda row: (
+        f"{_usage(row)}: revision {row['revision']} billed {row['events']} event(s), and"
+        f" {row['counted']} were counted, or other ones"
+    ),
+    FindingKind.CLOSING_OF_INVOICE: lambda row: (
+        f"{_usage(row)}: revision {row['revision']} names invoice {row['number']}, which neither"
+        " billed it nor gave it back"
+    ),
+    FindingKind.USAGE_PASSED_OVER: lambda row: (
+        f"{_usage(row)}: {row['events']} event(s) were counted and never billed"
+    ),
+    FindingKind.USAGE_CLOSED_AHEAD: lambda row: (
+        f"{_usage(row)} was billed, and its subscription says that nothing was from period"
+        f" {row['usage_from_n']} on"
+    ),
     FindingKind.DISCOUNT_OF_INVOICE: lambda row: (
         f"invoice {row['number']} has {amount(row['discount'], row['currency'])} taken off; its"
         f" coupons took {amount(row['amount'], row['currency'])}"
@@ -58,3 +77,10 @@ FACT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
         f" {row['invoices']} invoice(s)"
     ),
 }
+
+
+def _usage(row: Mapping[str, Any]) -> str:
+    return (
+        f"subscription {row['subscription_id']}: usage of meter {row['meter']} in period"
+        f" {row['n']}, segment {row['segment']}"
+    )

@@ -42,6 +42,7 @@ from billing.pricing.facts import (
     tax_to_json,
 )
 from billing.pricing.grants import GrantedCredit, credit_at
+from billing.pricing.lines import price_difference
 from billing.pricing.notes import (
     BadReturn,
     Noted,
@@ -50,6 +51,7 @@ from billing.pricing.notes import (
 )
 from billing.pricing.prices import period_price, quantity_price, rate_usage
 from billing.pricing.redemptions import Redeemed, discount_at, discounts_at
+from billing.pricing.usage import UsageClosing, closing_to
 
 __all__ = [
     "ORDERED",
@@ -82,6 +84,8 @@ __all__ = [
     "Tax",
     "TaxRounding",
     "TierRow",
+    "UsageClosing",
+    "closing_to",
     "credit_at",
     "credit_note",
     "digest_of",
@@ -90,6 +94,7 @@ __all__ = [
     "draft",
     "lines_of_change",
     "period_price",
+    "price_difference",
     "quantity_price",
     "rate_usage",
     "share_left",

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from billing.plans.items import ItemPrice, PriceModel, PriceTier
 from billing.plans.numbers import exact_text
+from billing.pricing.usage import UsageClosing, closing_to, closings_from
 from billing.rules.periods import Period
 
 RULES: Final = 1
@@ -68,7 +69,8 @@ class Charge:
     whose quantity was used, only the minimum and the maximum have it. Where `before` units were
     charged before, the charge is what the quantity adds to their price. `days` are the first and
     the last civil day of the period, as they were when it was charged: rules of a zone change.
-    `at_issue`: it is earned when it is invoiced, and not over its period.
+    `at_issue`: it is earned when it is invoiced, and not over its period. `closings` say which
+    usage a metered charge bills.
     """
 
     item: str
@@ -85,6 +87,12 @@ class Charge:
     before: Fraction = Fraction(0)
     days: tuple[date, date] | None = None
     at_issue: bool = False
+    closings: tuple[UsageClosing, ...] = ()
+
+    @property
+    def late(self) -> bool:
+        """Whether it is for usage that came after the period was billed."""
+        return any(closing.revision > 1 for closing in self.closings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +240,10 @@ def _charge_to(charge: Charge) -> dict[str, Any]:
             "before": exact_text(charge.before),
             "days": None if charge.days is None else [str(day) for day in charge.days],
             "at_issue": charge.at_issue,
+            "closings": [closing_to(each) for each in charge.closings],
         },
         {"quantity": "1", "share": [1, 1], "once": False, "metered": False, "before": "0"}
-        | {"days": None, "period": None, "at_issue": False},
+        | {"days": None, "period": None, "at_issue": False, "closings": []},
     )
 
 
@@ -266,6 +275,7 @@ def _charge_from(data: Mapping[str, Any]) -> Charge:
         before=Fraction(data.get("before", "0")),
         days=_days_from(data.get("days")),
         at_issue=data.get("at_issue", False),
+        closings=closings_from(data.get("closings", ())),
     )
 
 

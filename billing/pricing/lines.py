@@ -41,10 +41,11 @@ def lines_of(charge: Charge, index: int, zone: str, step: int) -> tuple[PricedLi
 
     `index` is that of the charge in the facts. Both are rounded half up to `step`. The minimum and
     the maximum of a stub are its share of those of a whole period. Of units that come after others
-    (`before`) the minimum was charged with those. Raises: FactsError, for a price that falls.
+    (`before`), and of usage that came late, the minimum was charged before. Raises: FactsError, for
+    a price that falls.
     """
     _check(charge)
-    if charge.before:
+    if charge.before or charge.late:
         gross, missing, rows = _further(charge, step)
     else:
         detail = _detail(charge, charge.quantity)
@@ -91,9 +92,17 @@ def bounded_price(charge: Charge, quantity: Fraction, step: int) -> int:
     return max(_rounded(charge, _detail(charge, quantity), step), _least(charge, step))
 
 
-def _further(charge: Charge, step: int) -> tuple[int, int, tuple[TierRow, ...]]:
+def price_difference(charge: Charge, step: int) -> int:
+    """Return what the quantity adds to the price of the units before, in minor units, rounded.
+
+    It is below zero where more units cost less, or where fewer are counted than before.
+    """
     until = charge.before + charge.quantity
-    gross = bounded_price(charge, until, step) - bounded_price(charge, charge.before, step)
+    return bounded_price(charge, until, step) - bounded_price(charge, charge.before, step)
+
+
+def _further(charge: Charge, step: int) -> tuple[int, int, tuple[TierRow, ...]]:
+    gross = price_difference(charge, step)
     if gross < 0:
         raise FactsError(f"{charge.item}: more units cost less, which is no charge")
     return gross, 0, rate_usage(charge.price, charge.quantity, charge.before).rows
@@ -143,7 +152,8 @@ def _description(charge: Charge, zone: str) -> str:
     first, last = charge.days or service_days(charge.period, zone)
     part, whole = charge.part, charge.whole
     share = "" if part == whole else f" ({part} of {whole} days)"
-    return f"{charge.name}, {first} to {last}{share}"
+    late = "late usage of " if charge.late else ""
+    return f"{charge.name}, {late}{first} to {last}{share}"
 
 
 def _up_to_minimum(line: PricedLine, missing: int) -> PricedLine:

@@ -30,8 +30,8 @@ def _scalar(conn: Connection, sql: str, **params: Any) -> Any:
 def _watermarks(conn: Connection, now: datetime) -> Iterator[Figure]:
     renewals = _scalar(
         conn,
-        "SELECT min(renews_at) FROM subscriptions"
-        " WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :now",
+        "SELECT min(opens_at) FROM subscriptions"
+        " WHERE parked_at IS NULL AND opens_at IS NOT NULL AND opens_at <= :now",
         now=now,
     )
     outcomes = _scalar(

@@ -22,7 +22,7 @@ __all__ = [
 _DUE = text(
     """
     SELECT (SELECT count(*) FROM subscriptions
-             WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :at) AS renewals,
+             WHERE parked_at IS NULL AND opens_at IS NOT NULL AND opens_at <= :at) AS renewals,
            (SELECT count(*) FROM payments
              WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL
                AND next_attempt_at <= :at) AS attempts

@@ -7,7 +7,6 @@ order, and again.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
 from uuid import UUID
 
 from billing.plans.meters import Aggregate, Meter
@@ -22,8 +21,6 @@ from billing.rules.usage import (
     number_of,
     text_of,
 )
-
-ONLY_SEGMENT: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,34 @@ Sold = Mapping[str, tuple[MeteredItem, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class SoldFrom:
+    """What bills usage from an instant of a period on."""
+
+    starts_at: datetime
+    sold: Sold
+
+
+@dataclass(frozen=True, slots=True)
 class UsagePeriod:
-    """A period in which usage is counted, and what bills it."""
+    """A period in which usage is counted, and what bills it.
+
+    Where that changed within it, `segments` have it from each of its beginnings on.
+    """
 
     n: int
     start: datetime
     end: datetime
     is_paused: bool
     sold: Sold
+    segments: tuple[SoldFrom, ...] = ()
+
+    def segment_at(self, at: datetime) -> int:
+        """Return the number of the segment that an instant is in."""
+        return max(0, sum(each.starts_at <= at for each in self.segments) - 1)
+
+    def sold_at(self, at: datetime) -> Sold:
+        """Return what bills usage of an instant."""
+        return self.segments[self.segment_at(at)].sold if self.segments else self.sold
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +156,7 @@ def counted(
     refused = _standing(subscription, period, at)
     if refused is not None:
         return refused
-    items = period.sold.get(event.name)
+    items = period.sold_at(at).get(event.name)
     if not items:
         return UsageRefusal.NOT_SOLD
     if any(at < now - each.late_for for each in items):
@@ -176,15 +193,10 @@ def _on_meters(
             key = key_of(event.properties.get(meter.key or ""))
             if key is None:
                 return UsageRefusal.BAD_VALUE
-        found.append(Counted(meter.code, period.n, segment_at(period, event.at), value, key))
+        found.append(Counted(meter.code, period.n, period.segment_at(event.at), value, key))
     return tuple(found) or UsageRefusal.FILTERED
 
 
 def _takes(meter: Meter, event: UsageEvent) -> bool:
     properties = event.properties
     return all(text_of(properties.get(name)) in values for name, values in meter.where.items())
-
-
-def segment_at(_period: UsagePeriod, _at: datetime) -> int:
-    """Return the part of a period that an instant is in, where prices change within it."""
-    return ONLY_SEGMENT

@@ -8,7 +8,10 @@ from sqlalchemy import Connection, text
 _QUIET = text(
     """
     SELECT NOT EXISTS (SELECT FROM subscriptions
-                        WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :now)
+                        WHERE parked_at IS NULL AND opens_at IS NOT NULL AND opens_at <= :now)
+       AND NOT EXISTS (SELECT FROM subscriptions
+                        WHERE parked_at IS NULL AND usage_due_at IS NOT NULL
+                          AND usage_due_at <= :now)
        AND NOT EXISTS (SELECT FROM payments
                         WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL
                           AND next_attempt_at <= :now)
@@ -45,7 +48,10 @@ _DUE = text(
         SELECT dispatch_after, false FROM refunds
          WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now)
     SELECT (SELECT count(*) FROM subscriptions
-             WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :now) AS renewals,
+             WHERE parked_at IS NULL AND opens_at IS NOT NULL AND opens_at <= :now)
+           + (SELECT count(*) FROM subscriptions
+               WHERE parked_at IS NULL AND usage_due_at IS NOT NULL
+                 AND usage_due_at <= :now) AS renewals,
            count(*) FILTER (WHERE attempt) AS attempts,
            count(*) FILTER (WHERE NOT attempt) AS refunds,
            count(*) FILTER (WHERE until > :wall) AS held,
@@ -62,8 +68,10 @@ def due(conn: Connection, now: datetime, wall: datetime) -> Due:
 
 _NEXT = text(
     """
-    SELECT LEAST((SELECT min(renews_at) FROM subscriptions
-                   WHERE parked_at IS NULL AND renews_at IS NOT NULL),
+    SELECT LEAST((SELECT min(opens_at) FROM subscriptions
+                   WHERE parked_at IS NULL AND opens_at IS NOT NULL),
+                 (SELECT min(usage_due_at) FROM subscriptions
+                   WHERE parked_at IS NULL AND usage_due_at IS NOT NULL),
                  (SELECT min(next_attempt_at) FROM payments
                    WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL),
                  (SELECT min(next_attempt_at) FROM refunds

@@ -36,6 +36,8 @@ from tests.promises.subjects import (
     REFUND,
     SEATED,
     SETTLED,
+    USED,
+    USER,
     WITH_ITEMS,
     YEN,
     row_of,
@@ -505,6 +507,25 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         7, "redemption_overused",
         "INSERT INTO invoice_discounts (invoice_id, redemption_id, base, amount) SELECT"
         f" {WITH_ITEMS}, redemption_id, base, amount FROM invoice_discounts LIMIT 1",
+    ),
+    "usage is billed that nobody had": _attack(
+        7, "closings_against_facts",
+        f"UPDATE usage_closings SET quantity = quantity + 1 WHERE {USED}",
+    ),
+    "more was billed than was counted": _attack(
+        7, "closing_against_total",
+        f"UPDATE usage_totals SET events = events - 1 WHERE subscription_id = {USER} AND n = 0",
+    ),
+    "usage is billed by the invoice of another subscription": _attack(
+        7, "closing_of_invoice",
+        f"UPDATE usage_closings SET invoice_id = {WITH_ITEMS} WHERE {USED}",
+    ),
+    "what was used is never billed": _attack(
+        7, "usage_passed_over", f"DELETE FROM usage_closings WHERE subscription_id = {USER}",
+    ),
+    "usage is to be billed once more": _attack(
+        7, "usage_closed_ahead",
+        f"UPDATE subscriptions SET usage_from_n = 0 WHERE id = {USER}",
     ),
     # --- promise 8 ---
     "less credit pays an invoice, and its payment is larger": _attack(

@@ -23,7 +23,7 @@ from billing.gateway.kinds import DisputeStage
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.workers.daemons.webhooks import Webhooks
-from tests.promises import story_of_items, story_of_taxes
+from tests.promises import story_of_items, story_of_taxes, story_of_usage
 from tests.scenarios.money import (
     apply_dispute,
     apply_events_of_dispute,
@@ -88,9 +88,12 @@ def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: P
     world.publish(later_price("2200.00"))
     world.publish(later_price("22.00"))
     story_of_items.publish(world)
+    story_of_usage.publish(world)
     people = _subscribers(world)
     story_of_items.subscribe(world)
+    used = story_of_usage.Used(world)
     _january(world, people, folder)
+    story_of_usage.january(world, used)
     story_of_items.void(world)
     story_of_items.credit_back(world)
     story_of_items.change(world)
@@ -98,6 +101,7 @@ def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: P
     story_of_items.buy(world)
     story_of_taxes.tax(world)
     _february(world, people, folder)
+    story_of_usage.february(world, used)
     world, url = restored(world)
     world.earn_daily()
     world.number_in_series("INV")

@@ -56,6 +56,8 @@ NOTE: Final = (
 NOTE_TO_CREDIT: Final = NOTE.replace("{to}", "credit")
 NOTE_TO_CARD: Final = NOTE.replace("{to}", "refund")
 NOTED: Final = f"(SELECT invoice_id FROM credit_notes WHERE id = {NOTE_TO_CREDIT})"
+USER: Final = "(SELECT subscription_id FROM usage_closings WHERE quantity = 10)"
+USED: Final = f"subscription_id = {USER} AND meter = 'searches' AND n = 0 AND revision = 1"
 ROW: Final = (
     "(SELECT provider_transaction_id FROM settlement_rows WHERE kind = 'charge'"
     " AND outcome = 'matched' AND payment_id = {payment} LIMIT 1)"

@@ -26,6 +26,7 @@ from billing.store.promises import (
     every_penny,
     held,
     invoiced,
+    metered,
     noted,
     nothing_abandoned,
     one_capture,
@@ -125,6 +126,7 @@ def _statements(now: datetime) -> Iterator[_Reader]:
         *noted.NOTED,
         *counted.COUNTED_ONCE,
         *discounted.DISCOUNTS,
+        *metered.METERED,
     ):
         yield _Reader(check.query.select, partial(_kinds, partial(check.run, params=times)))
     for ledger in ledger_checks.CHECKS:

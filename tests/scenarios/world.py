@@ -31,7 +31,7 @@ from billing.flows.payments.collecting import ChargeSend
 from billing.flows.refunds import sending as refund_sending
 from billing.flows.settlement import tie_out
 from billing.flows.settlement.charge_list import ConfirmRun
-from billing.flows.subscriptions import catalog
+from billing.flows.subscriptions import catalog, cheaper_usage
 from billing.flows.subscriptions import subscribing as subscribe
 from billing.gateway import Gateway
 from billing.gateway.gateways import Gateways
@@ -523,7 +523,12 @@ class World:
         return bool(opened.seen or payments or asked_back)
 
     def open(self) -> Opened:
-        return opening.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)
+        opened = opening.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)
+        for subscription_id, billed_in in opened.cheaper:
+            cheaper_usage.give_back(
+                self.engine, subscription_id, billed_in, now=self.now, policy=self.policy
+            )
+        return opened
 
     def dispatch(self) -> list[UUID]:
         return collecting.dispatch_due(self.context(), limit=500)

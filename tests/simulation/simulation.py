@@ -693,7 +693,7 @@ _SWEPT: Final = text(
 _DUE: Final = text(
     """
     SELECT (SELECT count(*) FROM subscriptions
-             WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :now) AS renewals,
+             WHERE parked_at IS NULL AND opens_at IS NOT NULL AND opens_at <= :now) AS renewals,
            (SELECT count(*) FROM payments
              WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL
                AND next_attempt_at <= :now) AS attempts,

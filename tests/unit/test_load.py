@@ -60,7 +60,8 @@ def test_the_price_changes_of_2026_show_in_the_catalog_that_ships() -> None:
 
 def test_the_examples_of_the_documentation_are_good(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "plans.md").read_text(encoding="utf-8")
-    simple, items, meters, taxes = (part.split("```")[0] for part in page.split("```toml\n")[1:])
+    parts = [part.split("```")[0] for part in page.split("```toml\n")[1:]]
+    simple, items, meters, usage, taxes = parts
 
     assert set(load_catalog(write(tmp_path, simple)).plans) == {"video-basic"}
     sold = load_catalog(write(tmp_path, items))
@@ -68,6 +69,7 @@ def test_the_examples_of_the_documentation_are_good(tmp_path: Path) -> None:
     assert [item.code for item in version.items] == ["base", "seats", "projects", "setup"]
     assert (set(sold.addons), set(sold.coupons)) == ({"sso"}, {"spring"})
     assert set(load_catalog(write(tmp_path, meters)).meters) == {"searches"}
+    assert set(load_catalog(write(tmp_path, usage)).plans) == {"api"}
     rates = load_catalog(write(tmp_path, taxes)).tax_rates
     assert [rate.jurisdiction for rate in rates] == ["DE", "DE", "CA-QC"]
 

@@ -19,6 +19,7 @@ from billing.flows import fence
 from billing.flows.cycles import opening
 from billing.flows.payments import collecting
 from billing.flows.refunds import sending as refund_sending
+from billing.flows.subscriptions import cheaper_usage
 from billing.flows.usage import days as usage_days
 from billing.workers.daemons.recorded import recorded
 from billing.workers.daemons.ticking import Ticking
@@ -103,6 +104,10 @@ class Scheduler(Ticking):
                 held=fence.held_accounts(runtime.engine, tuple(runtime.settings.providers)),
             )
             span.set(opened=batch.opened, parked=batch.parked, canceled=batch.canceled)
+        for subscription_id, billed_in in batch.cheaper:
+            cheaper_usage.give_back(
+                runtime.engine, subscription_id, billed_in, now=now, policy=runtime.policy
+            )
         return batch
 
     def _make_days(self, now: datetime) -> None:

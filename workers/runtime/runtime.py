@@ -175,6 +175,7 @@ def policy_of(settings: Settings) -> "Policy":
         numbering=settings.invoices.numbering,
         number_prefix=settings.invoices.prefix,
         tax=_tax_policy(settings),
+        usage_wait=settings.usage.wait,
     )
 
 

@@ -3,9 +3,11 @@ sides agree.
 """
 
 __all__ = [
+    "arrears",
     "bought",
     "charging",
     "closing",
+    "closing_usage",
     "comparing_segments",
     "crediting",
     "deciding",
@@ -16,6 +18,7 @@ __all__ = [
     "held_terms",
     "holding",
     "issuing",
+    "metering",
     "opening",
     "recognition",
     "recomputing",

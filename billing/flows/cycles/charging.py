@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from billing.errors import BadInput, ErrorCode
+from billing.flows.cycles.metered_periods import MeteredPeriod
 from billing.flows.cycles.taxing import CustomerTaxes
 from billing.flows.policy import Policy
 from billing.plans.addons import Addon, AddonVersion
@@ -34,7 +35,7 @@ class Holdings:
     `addons` are the published ones, by code, where any is held.
     `discounts` and `credit` are in the order in which they are used. `changes` are all of its
     changes of plan and quantities, in the order in which they were asked for. Without a `tax`
-    nothing is taxed.
+    nothing is taxed. `usage` are the periods whose usage the next invoice bills.
     """
 
     items: Sequence[HeldItem] = ()
@@ -43,6 +44,7 @@ class Holdings:
     discounts: tuple[Discount, ...] = ()
     credit: tuple[Credit, ...] = ()
     tax: CustomerTaxes | None = None
+    usage: Sequence[MeteredPeriod] = ()
 
 
 NOTHING_HELD = Holdings()
@@ -55,12 +57,16 @@ def facts_of_cycle(
     scheduled: ScheduledPeriod,
     policy: Policy,
     held: Holdings = NOTHING_HELD,
+    usage: Sequence[tuple[Charge, TaxTerms]] = (),
 ) -> Facts:
-    """Return the facts of the invoice of a regular period. Raises: NoPrice, TaxUndecided."""
-    charged = tuple(_charges(subscription, plan, version, scheduled, held, policy))
+    """Return the facts of the invoice of a regular period, with the usage of earlier ones.
+
+    Raises: NoPrice, TaxUndecided.
+    """
+    charged = [*_charges(subscription, plan, version, scheduled, held, policy), *usage]
     charges = tuple(charge for charge, _ in charged)
     currency = subscription.currency
-    reduced = bool(held.discounts or held.credit) or scheduled.part != scheduled.whole
+    reduced = bool(held.discounts or held.credit or usage) or scheduled.part != scheduled.whole
     facts = Facts(
         kind=InvoiceKind.CYCLE,
         currency=currency,
@@ -77,6 +83,33 @@ def facts_of_cycle(
     if held.tax is None or costs_nothing(facts):
         return facts
     return held.tax.taxed(facts, [terms for _, terms in charged])
+
+
+def facts_of_usage(
+    subscription: Subscription,
+    usage: Sequence[tuple[Charge, TaxTerms]],
+    policy: Policy,
+    held: Holdings,
+) -> Facts:
+    """Return the facts of an invoice that bills nothing but usage, beside every cycle.
+
+    Raises: TaxUndecided.
+    """
+    currency = subscription.currency
+    facts = Facts(
+        kind=InvoiceKind.FINAL,
+        currency=currency,
+        zone=subscription.zone,
+        charges=tuple(charge for charge, _ in usage),
+        discounts=held.discounts,
+        credit=held.credit,
+        carried=subscription.carried,
+        step=charge_step(currency),
+        minimum=policy.minimum_amounts.get(currency, 0),
+    )
+    if held.tax is None or costs_nothing(facts):
+        return facts
+    return held.tax.taxed(facts, [terms for _, terms in usage])
 
 
 def costs_nothing(facts: Facts) -> bool:
@@ -97,7 +130,7 @@ def _charges(
     days = service_days(scheduled.period, subscription.zone)
     by_code: Mapping[str, HeldItem] = {each.item: each for each in held.items}
     source = f"plan:{version.plan}:{version.effective}"
-    for sold in _sold(version, source, subscription.currency):
+    for sold in priced_items(version, source, subscription.currency):
         quantity = _quantity(subscription, version, sold.item, by_code.get(sold.item.code))
         if quantity is not None:
             yield _charge(plan.name, sold, quantity, scheduled, days, at_issue), sold.tax
@@ -119,8 +152,8 @@ def _of_addon(
     assert row.addon_version is not None, "an add-on is held in a version"
     version = version_for_period(addon.versions, row.addon_version, days[0], scheduled.period.start)
     source = f"addon:{addon.code}:{version.effective}"
-    for sold in _sold(version, source, subscription.currency):
-        if row.quantity and row.billed_in is None:
+    for sold in priced_items(version, source, subscription.currency):
+        if row.quantity and row.billed_in is None and sold.item.meter is None:
             yield _charge(addon.name, sold, row.quantity, scheduled, days, at_issue), sold.tax
 
 
@@ -146,7 +179,7 @@ def _quantity(
 
 def _charge(
     name: str,
-    sold: "_PricedItem",
+    sold: "PricedItem",
     quantity: int,
     scheduled: ScheduledPeriod,
     days: tuple[date, date],
@@ -171,7 +204,7 @@ def _charge(
 
 
 @dataclass(frozen=True, slots=True)
-class _PricedItem:
+class PricedItem:
     """An item of a version with its price in one currency, and what names its terms."""
 
     item: Item
@@ -187,9 +220,9 @@ class _PricedItem:
 
 
 @lru_cache(maxsize=4096)
-def _sold(
+def priced_items(
     version: PlanVersion | AddonVersion, source: str, currency: str
-) -> tuple[_PricedItem, ...]:
+) -> tuple[PricedItem, ...]:
     """Return what a version sells. Raises: NoPrice.
 
     Kept, because it is the same for all subscriptions of a batch.
@@ -205,7 +238,7 @@ def _sold(
                 sold_in=tuple(sorted(item.currencies)),
             )
         tax = (item.tax or TaxTerms()).within(around)
-        found.append(_PricedItem(item, price, source, terms, tax))
+        found.append(PricedItem(item, price, source, terms, tax))
     return tuple(found)
 
 

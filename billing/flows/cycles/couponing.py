@@ -26,7 +26,7 @@ class BatchCoupons:
     by_owner: Mapping[UUID, Sequence[UUID]] = field(default_factory=dict)
 
     def of(self, subscription: Subscription) -> tuple[Discount, ...]:
-        """Return the discounts of the invoice of a subscription's next period, in order of use."""
+        """Return the discounts of a subscription's next invoice, in order of use."""
         fitting = [
             self._redeemed(self.redemptions[each], subscription.currency)
             for owner in (subscription.id, subscription.customer_id)
@@ -34,7 +34,11 @@ class BatchCoupons:
         ]
         if not fitting:
             return ()
-        currency, at = subscription.currency, subscription.next_period.period.start
+        currency, at = subscription.currency, subscription.canceled_at
+        if subscription.renews_at is not None:
+            at = subscription.next_period.period.start
+        if at is None:
+            return ()
         step = charge_step(currency)
         zone = subscription.at_period(subscription.next_n).zone
         return discounts_at(fitting, at, currency, zone, step=step)

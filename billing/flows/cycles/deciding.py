@@ -3,17 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, TypedDict
 from uuid import UUID
 
-from billing.flows.cycles import held_terms
-from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycle
+from billing.flows.cycles import held_terms, metering
+from billing.flows.cycles.arrears import NO_ARREARS, Arrears, arrears_of
+from billing.flows.cycles.charging import (
+    Holdings,
+    costs_nothing,
+    facts_of_cycle,
+    facts_of_usage,
+)
 from billing.flows.cycles.earning import earned_first_at
 from billing.flows.cycles.taxing import TaxUndecided
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import Plan, PlanVersion, version_for_period
-from billing.pricing import Facts, InvoiceDraft, draft
+from billing.pricing import Facts, InvoiceDraft, InvoiceKind, draft
 from billing.rules.facts import as_json
 from billing.rules.item_changes import HeldTerms
 from billing.rules.periods import ScheduledPeriod, to_local
@@ -30,6 +37,8 @@ from billing.rules.subscriptions import (
 )
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.tax import TaxDecision
+
+_KIND_OF_NOTHING: Final = {CycleKind.REGULAR: CycleKind.FREE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,12 @@ class Opening:
     """It begins where the cycle before it is cut."""
     decision: TaxDecision | None = None
     """What its invoice is taxed by."""
+    arrears: Arrears = NO_ARREARS
+    """What it bills of the usage of earlier periods."""
+    usage_from_n: int | None = None
+    """The first period whose usage isn't billed with it; None where it has no meters."""
+    usage_wait_seconds: int = 0
+    """How long after its end the next cycle is opened."""
 
 
 class CannotOpen(Exception):
@@ -101,7 +116,7 @@ def decide(
     `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
     `unbilled`: what would be billed is skipped, missed or not.
     """
-    before, scheduled = subscription, subscription.next_period
+    before, holds, scheduled = subscription, held, subscription.next_period
     subscription = before.at_period(scheduled.n)
     begins = None if subscription is before else subscription.segment
     subscription, terms = held_terms.in_plan(subscription, held, scheduled.period.start)
@@ -112,17 +127,22 @@ def decide(
     if terms is not None:
         subscription, held = held_terms.with_quantities(subscription, held, terms, version)
     kind = cycle_kind(changes, scheduled.period.start, scheduled.kind)
-    if kind is CycleKind.REGULAR and unbilled:
-        kind = CycleKind.SKIPPED
-    if kind is CycleKind.REGULAR and scheduled.period.end <= now and not bill_missed:
-        kind = _kind_of_missed(subscription, plan, now, policy, changes)
-    billed = recognise_at = None
     if kind is CycleKind.REGULAR:
-        billed = _bill(subscription, plan, version, scheduled, policy, held)
-        if billed is None:
-            kind = CycleKind.FREE
-    if billed is not None:
-        recognise_at = earned_first_at(billed[1], subscription.zone, now, policy.recognise)
+        missed = not bill_missed and scheduled.period.end <= now
+        kind = _kind_billed(subscription, plan, now, policy, changes, missed, unbilled)
+    arrears = _arrears(before, holds, catalog, kind)
+    usage, facts = arrears.billed, None
+    try:
+        if kind is CycleKind.REGULAR:
+            facts = facts_of_cycle(subscription, plan, version, scheduled, policy, held, usage)
+        elif usage:
+            facts = facts_of_usage(before, usage, policy, holds)
+    except TaxUndecided as why:
+        raise CannotOpen(ParkedReason.TAX_UNDECIDED, None, **why.facts) from why
+    billed = _bill(facts)
+    if billed is None:
+        arrears = arrears.without_charges()
+        kind = _KIND_OF_NOTHING.get(kind, kind)
     owner, n, start = subscription.id, scheduled.n, scheduled.period.start
     return Opening(
         subscription,
@@ -134,7 +154,11 @@ def decide(
         cycle_id=derived_id("cycle", owner, n, start),
         invoice_id=derived_id("invoice", owner, n, start),
         payment_id=derived_id("payment", owner, n, start),
-        recognise_at=recognise_at,
+        recognise_at=(
+            None
+            if billed is None
+            else earned_first_at(billed[1], subscription.zone, now, policy.recognise)
+        ),
         # What earlier invoices carried is on this one.
         carried=subscription.carried if billed is None else 0,
         terms=terms,
@@ -143,13 +167,63 @@ def decide(
         series=policy.series_of_subscriptions,
         begins=begins if begins != before.segment else None,
         decision=None if held.tax is None or billed is None else held.tax.decision_of(billed[0]),
+        arrears=arrears,
+        **_usage(before, arrears, scheduled.n, metering.has_meters(version, held), policy),
     )
+
+
+def _arrears(
+    subscription: Subscription, held: Holdings, catalog: Mapping[str, Plan], kind: CycleKind
+) -> Arrears:
+    """Return what a cycle bills of earlier usage; one that is skipped, or a trial, bills none.
+
+    Raises `CannotOpen`.
+    """
+    if kind is CycleKind.SKIPPED or kind is CycleKind.TRIAL:
+        return NO_ARREARS
+    return arrears_of(subscription, held.usage, held, catalog)
+
+
+class _Usage(TypedDict):
+    """What an opening says about usage to come."""
+
+    usage_from_n: int | None
+    usage_wait_seconds: int
+
+
+def _usage(
+    before: Subscription, arrears: Arrears, n: int, has_meters: bool, policy: Policy
+) -> _Usage:
+    """Return from which period on usage is to be billed, and how long the next cycle waits."""
+    from_n = before.usage_from_n if arrears.from_n is None else arrears.from_n
+    if from_n is None and has_meters:
+        from_n = n
+    waits = has_meters or (from_n is not None and from_n < n)
+    wait = policy.usage_wait_seconds if waits else 0
+    return {"usage_from_n": from_n, "usage_wait_seconds": wait}
 
 
 def _version(subscription: Subscription, plan: Plan, scheduled: ScheduledPeriod) -> PlanVersion:
     start = scheduled.period.start
     starts_on = to_local(start, subscription.zone).date()
     return version_for_period(plan.versions, subscription.plan_version, starts_on, start)
+
+
+def _kind_billed(
+    subscription: Subscription,
+    plan: Plan,
+    now: datetime,
+    policy: Policy,
+    changes: Sequence[DatedChange],
+    missed: bool,
+    unbilled: bool,
+) -> CycleKind:
+    """Return the kind of a cycle that is billed unless it was missed, or nobody wants it billed."""
+    if unbilled:
+        return CycleKind.SKIPPED
+    if missed:
+        return _kind_of_missed(subscription, plan, now, policy, changes)
+    return CycleKind.REGULAR
 
 
 def _kind_of_missed(
@@ -192,25 +266,16 @@ def _start(subscription: Subscription, n: int) -> datetime:
     return subscription.timetable.nth(n).period.start
 
 
-def _bill(
-    subscription: Subscription,
-    plan: Plan,
-    version: PlanVersion,
-    scheduled: ScheduledPeriod,
-    policy: Policy,
-    held: Holdings,
-) -> tuple[Facts, InvoiceDraft] | None:
-    """Return the facts and the draft of an invoice, None where a period is free.
+def _bill(facts: Facts | None) -> tuple[Facts, InvoiceDraft] | None:
+    """Return the facts and the draft of an invoice, None where a period, or all usage, is free.
 
     Raises `CannotOpen`.
     """
-    try:
-        facts = facts_of_cycle(subscription, plan, version, scheduled, policy, held)
-    except TaxUndecided as why:
-        raise CannotOpen(ParkedReason.TAX_UNDECIDED, None, **why.facts) from why
-    if costs_nothing(facts):
+    if facts is None or costs_nothing(facts):
         return None
     drafted = draft(facts)
+    if facts.kind is InvoiceKind.FINAL and not drafted.total:
+        return None
     due, currency, maximum = drafted.due, facts.currency, charge_limit(facts.currency)
     if due > maximum:
         reason = ParkedReason.ABOVE_MAXIMUM

@@ -4,7 +4,7 @@ The periods that start before that instant are opened and billed first, however 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -124,6 +124,13 @@ def leave_unpaid(
     )
 
 
+def final_after(subscription: Subscription, ends_at: datetime) -> datetime | None:
+    """Return when the usage of a subscription that ends is billed; None without meters."""
+    if subscription.usage_from_n is None:
+        return None
+    return ends_at + timedelta(seconds=subscription.usage_wait_seconds)
+
+
 def _cancel(
     conn: Connection,
     subscription: Subscription,
@@ -142,6 +149,7 @@ def _cancel(
         renews_at=None,
         canceled_at=ends_at,
         ended_by=ended_by,
+        usage_due_at=final_after(subscription, ends_at),
     )
     if not still_collects(ended_by):
         payment_steps.wake(conn, subscription.id, now)

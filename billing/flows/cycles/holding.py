@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.cycles import couponing, taxing
+from billing.flows.cycles import couponing, metering, taxing
 from billing.flows.cycles.charging import NOTHING_HELD, Holdings
 from billing.flows.cycles.couponing import BatchCoupons
+from billing.flows.cycles.metered_periods import MeteredPeriod
 from billing.flows.cycles.taxing import TaxSources
 from billing.flows.policy import Policy
 from billing.plans.addons import Addon
@@ -33,6 +34,7 @@ class BatchHoldings:
     used: dict[UUID, int] = field(default_factory=dict)
     changes: Mapping[UUID, Sequence[ItemChange]] = field(default_factory=dict)
     taxes: TaxSources | None = None
+    usage: Mapping[UUID, Sequence[MeteredPeriod]] = field(default_factory=dict)
 
     def of(self, subscription: Subscription, now: datetime) -> Holdings:
         """Return what a subscription holds for the invoice of its next period, issued now."""
@@ -40,14 +42,15 @@ class BatchHoldings:
         held = self.items.get(subscription.id, ())
         grants = self.grants.get(subscription.customer_id, ())
         asked = self.changes.get(subscription.id, ())
+        usage = self.usage.get(subscription.id, ())
         tax = None if self.taxes is None else self.taxes.of(subscription.customer_id, now)
-        if not held and not grants and not asked and not discounts:
+        if not (held or grants or asked or discounts or usage):
             return NOTHING_HELD if tax is None else Holdings(tax=tax)
         in_currency = [
             self._granted(grant) for grant in grants if grant.currency == subscription.currency
         ]
         usable = credit_at(in_currency, now, subscription.id)
-        return Holdings(held, self.addons, asked, discounts, usable, tax)
+        return Holdings(held, self.addons, asked, discounts, usable, tax, usage)
 
     def _granted(self, grant: GrantLeft) -> GrantedCredit:
         return granted(grant, used=self.used.get(grant.id, 0))
@@ -85,8 +88,16 @@ def credit_of(
     return credit_at(of_currency, now, None)
 
 
-def read(conn: Connection, due: Sequence[Subscription], policy: Policy) -> BatchHoldings:
-    """Return what (locked) subscriptions hold; their customers' credit is locked from here on."""
+def read(
+    conn: Connection,
+    due: Sequence[Subscription],
+    policy: Policy,
+    bills_at: datetime | None = None,
+) -> BatchHoldings:
+    """Return what (locked) subscriptions hold; their customers' credit is locked from here on.
+
+    With `bills_at` the usage is read and locked, too, that an invoice bills which is issued then.
+    """
     ids = [each.id for each in due]
     held = items.of_many(conn, ids)
     asked = item_changes.of_many(conn, ids)
@@ -98,6 +109,7 @@ def read(conn: Connection, due: Sequence[Subscription], policy: Policy) -> Batch
         grants=credit.lock_left(conn, customers),
         changes=asked,
         taxes=None if policy.tax is None else taxing.read(conn, customers, policy.tax),
+        usage={} if bills_at is None else metering.read(conn, due, bills_at),
     )
 
 
@@ -111,4 +123,4 @@ def _any_addon(
 
 def of(conn: Connection, subscription: Subscription, now: datetime, policy: Policy) -> Holdings:
     """Return what one (locked) subscription holds for an invoice that is issued now."""
-    return read(conn, [subscription], policy).of(subscription, now)
+    return read(conn, [subscription], policy, now).of(subscription, now)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.cycles import crediting
+from billing.flows.cycles import closing_usage, crediting
 from billing.flows.cycles.recomputing import detail_of, tax_included, whole_price
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -81,6 +81,9 @@ def issue(conn: Connection, issued: Sequence[Issued], now: datetime) -> None:
     payments.add(conn, [_payment_row(each, now) for each in issued if each.draft.due])
     crediting.write(conn, used)
     items.billed(conn, [charged for each in issued for charged in _charged_once(each)])
+    closing_usage.write_billed(
+        conn, [(each.subscription_id, each.invoice_id, each.facts) for each in issued], now
+    )
 
 
 def _take_numbers(conn: Connection, issued: Sequence[Issued]) -> Mapping[str, range]:

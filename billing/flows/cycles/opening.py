@@ -16,11 +16,13 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, ErrorCode, Unavailable
-from billing.flows.cycles import held_terms, holding, issuing
+from billing.flows.cycles import closing_usage, finals, held_terms, holding, issuing
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import end, is_over, is_unpaid, leave_unpaid
+from billing.flows.cycles.finals import FinalUsage
 from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.policy import CLOCK_TOLERANCE, Policy
+from billing.pricing import InvoiceKind
 from billing.rules import invoices as invoice_rules
 from billing.rules.actor import SCHEDULER
 from billing.rules.facts import as_json
@@ -49,6 +51,8 @@ class Opened:
     ended: Sequence[Subscription] = ()
     unpaid: Sequence[Subscription] = ()
     """Those that became unpaid instead, because what was paid for is served."""
+    billed: Sequence[FinalUsage] = ()
+    """Whose usage was billed after their end, or is to be given back."""
     clock_ahead_by: timedelta | None = None
     """By how much the caller's clock was ahead of the database's; nothing was opened then."""
 
@@ -68,9 +72,20 @@ class Opened:
         return len(self.ended)
 
     @property
+    def cheaper(self) -> Sequence[tuple[UUID, Sequence[UUID]]]:
+        """Whose usage got cheaper than it was billed, each with the invoices that billed it."""
+        found = [(each.subscription.id, each.arrears) for each in self.openings]
+        found += [(each.subscription.id, each.arrears) for each in self.billed]
+        return [
+            (owner, sorted({one for each in arrears.cheaper for one in each.invoices}))
+            for owner, arrears in found
+            if arrears.cheaper
+        ]
+
+    @property
     def seen(self) -> int:
         """How many subscriptions were due; 0 when nothing was."""
-        return self.opened + self.parked + self.canceled + len(self.unpaid)
+        return self.opened + self.parked + self.canceled + len(self.unpaid) + len(self.billed)
 
 
 def open_due_cycles(
@@ -78,6 +93,8 @@ def open_due_cycles(
 ) -> Opened:
     """Open the next cycle of up to `limit` due subscriptions, earliest first, in one transaction.
 
+    The usage of those that ended is billed, too, once it has arrived. Where usage got `cheaper`,
+    the caller gives it back.
     Several schedulers may run this at once. Call it until nothing is seen: a subscription that
     missed several periods gets one cycle a call, in order. A caller whose clock is ahead of the
     database's by more than a tolerance opens nothing: nobody is billed for a period that hasn't
@@ -91,14 +108,14 @@ def open_due_cycles(
         if policy.tax is not None:
             _release_decidable(conn, now, limit)
         due = subscriptions.lock_due(conn, now, limit, held=held)
-        if not due:
-            return Opened()
+        billed, unable = finals.bill_due(conn, now, limit - len(due), policy, held=held)
         ended = [subscription for subscription in due if is_over(subscription)]
         going_on = [subscription for subscription in due if not is_over(subscription)]
         changes_of = changes.of_many(conn, [subscription.id for subscription in due])
         unpaid = [each for each in going_on if is_unpaid(each, changes_of.get(each.id, ()))]
         going_on = [each for each in going_on if each not in unpaid]
-        openings, unable = _decide_all(conn, going_on, changes_of, now, policy)
+        openings, not_opened = _decide_all(conn, going_on, changes_of, now, policy)
+        unable += not_opened
         unable += _write_all(conn, openings, now)
         for subscription, why in unable:
             park(conn, subscription, now, why)
@@ -108,7 +125,7 @@ def open_due_cycles(
             leave_unpaid(conn, subscription, now)
     refused = {subscription.id for subscription, _ in unable}
     written = [opening for opening in openings if opening.subscription.id not in refused]
-    return Opened(written, unable, ended, unpaid)
+    return Opened(written, unable, ended, unpaid, billed)
 
 
 def _release_decidable(conn: Connection, now: datetime, limit: int) -> None:
@@ -158,7 +175,9 @@ def _decide_all(
     policy: Policy,
 ) -> tuple[list[Opening], list[tuple[Subscription, CannotOpen]]]:
     """Return the next cycle of each (locked) subscription, and who has none, with the reason."""
-    catalog, held = plans.published(conn), holding.read(conn, due, policy)
+    if not due:
+        return [], []
+    catalog, held = plans.published(conn), holding.read(conn, due, policy, now)
     openings: list[Opening] = []
     unable: list[tuple[Subscription, CannotOpen]] = []
     for subscription in due:
@@ -230,9 +249,12 @@ def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
             segments.begin(conn, opening.before, [opening.begins], to_come)
         if opening.terms is not None:
             held_terms.write(conn, opening.subscription, opening.terms, opening.version)
-    subscriptions.advance(conn, [_advance(opening) for opening in openings])
+    subscriptions.advance(conn, [_advance(opening, now) for opening in openings])
     subscriptions.notes(conn, [note for opening in openings for note in _notes(opening, now)])
     issuing.issue(conn, [_issued(opening) for opening in openings if opening.draft], now)
+    closing_usage.write_unbilled(
+        conn, [(each.subscription.id, each.arrears.unbilled) for each in openings], now
+    )
 
 
 def _with_debts(conn: Connection, opening: Opening) -> Opening:
@@ -266,7 +288,7 @@ def _issued(opening: Opening) -> Issued:
     return Issued(
         invoice_id=opening.invoice_id,
         payment_id=opening.payment_id,
-        cycle_id=opening.cycle_id,
+        cycle_id=opening.cycle_id if opening.facts.kind is InvoiceKind.CYCLE else None,
         subscription_id=subscription.id,
         customer_id=subscription.customer_id,
         number=InSeries(opening.series) if opening.series else number,
@@ -277,7 +299,7 @@ def _issued(opening: Opening) -> Issued:
     )
 
 
-def _advance(opening: Opening) -> Advance:
+def _advance(opening: Opening, now: datetime) -> Advance:
     return Advance(
         id=opening.subscription.id,
         next_n=opening.scheduled.n + 1,
@@ -285,6 +307,9 @@ def _advance(opening: Opening) -> Advance:
         status=_status_after(opening),
         plan_version=opening.version.effective,
         carried=opening.carried,
+        usage_from_n=opening.usage_from_n,
+        usage_wait_seconds=opening.usage_wait_seconds,
+        usage_due_at=now if opening.arrears.cheaper else None,
     )
 
 

@@ -25,6 +25,7 @@ from billing.pricing import (
     Facts,
     InvoiceDraft,
     InvoiceKind,
+    closing_to,
     draft,
 )
 from billing.rules.money import AmountOutOfRange
@@ -89,6 +90,10 @@ def _of_invoice(
     against = against_decision(row, facts)
     if against is not None:
         yield Finding(FindingKind.FACTS_AGAINST_DECISION, named | {"what": against})
+    billed = _billed_usage(facts)
+    if billed != list(row.closings):
+        told = {"billed": billed, "closed": list(row.closings)}
+        yield Finding(FindingKind.CLOSINGS_AGAINST_FACTS, named | told)
     for charge in facts.charges:
         against = _against_terms(row, charge, facts.currency, versions.get(charge.source))
         if against is not None:
@@ -97,6 +102,13 @@ def _of_invoice(
     for item, charged, held in _against_items(row, facts, versions):
         told = {"item": item, "charged": charged, "held": held}
         yield Finding(FindingKind.FACTS_AGAINST_ITEMS, named | told)
+
+
+def _billed_usage(facts: Facts) -> list[list[Any]]:
+    """Return the closings that facts name, as they are stored."""
+    found = [closing for charge in facts.charges for closing in charge.closings]
+    found.sort(key=lambda each: (each.meter, each.n, each.segment, each.revision))
+    return [closing_to(each) for each in found]
 
 
 def _differences(
@@ -220,7 +232,7 @@ def _against_terms(
         return "terms"
     if item is None or item.price_in(currency) != charge.price:
         return "price"
-    if row.period_start is None or row.period_end is None:
+    if row.period_start is None or row.period_end is None or charge.metered:
         return None
     if charge.period != Period(row.period_start, row.period_end):
         return "period"
@@ -263,7 +275,8 @@ def _of_free(cycle: FreeCycle, catalog: Mapping[str, Plan]) -> Iterator[Finding]
     plan = catalog.get(cycle.plan)
     versions = () if plan is None else plan.versions
     version = next((each for each in versions if each.effective == cycle.plan_version), None)
-    prices = [] if version is None else [item.price_in(cycle.currency) for item in version.sold]
+    sold = () if version is None else version.sold
+    prices = [item.price_in(cycle.currency) for item in sold if item.meter is None]
     if version is None or not all(price is not None and price.is_free for price in prices):
         facts = {"subscription_id": cycle.subscription_id, "n": cycle.n, "plan": cycle.plan}
         yield Finding(FindingKind.CYCLE_NOT_FREE, facts)

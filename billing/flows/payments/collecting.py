@@ -45,6 +45,7 @@ from billing.gateway import (
     Outcome,
     word_of,
 )
+from billing.pricing import InvoiceKind
 from billing.rules import dunning
 from billing.rules.actor import WORKER
 from billing.rules.decisions import DecisionKind, decided
@@ -194,11 +195,12 @@ def _end_collecting(
 def _is_not_owed(row: PaymentForAttempt) -> bool:
     """Tell whether the payment's subscription ended in a way that nothing is charged after.
 
-    An operator may collect a debt of before all the same.
+    What was used until then is owed, and an operator may collect a debt of before all the same.
     """
     by_hand = row.next_attempt_kind is AttemptKind.MANUAL
     return (
         row.subscription_id is not None
+        and row.invoice_kind is not InvoiceKind.FINAL
         and not by_hand
         and not still_collects(
             row.subscription_ended_by if row.subscription_status is Status.CANCELED else None

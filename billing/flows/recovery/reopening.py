@@ -104,7 +104,7 @@ def _open_next(
     assert subscription.renews_at is not None, "it has a next period"
     now = reopening.now
     at = max(subscription.renews_at, subscription.created_at)
-    batch = holding.read(conn, [subscription], reopening.policy)
+    batch = holding.read(conn, [subscription], reopening.policy, at)
     opened = partial(decide, subscription, terms.catalog, now, reopening.policy, terms.asked)
     opening = unbilled = opened(held=batch.of(subscription, at), unbilled=True)
     issued = reopening.charged.get(unbilled.payment_id)

@@ -6,6 +6,7 @@ __all__ = [
     "change_quotes",
     "changed_terms",
     "changing",
+    "cheaper_usage",
     "lifecycle",
     "naming",
     "reanchoring",

@@ -98,6 +98,13 @@ class ChangedTerms:
     to_come: tuple[Segment, ...] = ()
     moved: MovedPeriods | None = None
 
+    @property
+    def counts_usage(self) -> bool:
+        """Whether what is held after it has meters."""
+        added = [self.addons[code].versions for code in self.after.addons]
+        sold = [*self.version.sold, *(each.item for versions in added for each in versions)]
+        return any(item.meter is not None for item in sold)
+
     def move(self, currency: str) -> PriceMove:
         """Return what the change does to the price of a whole period. Raises: BadInput."""
         was = ordered_items.recurring_price(self.before_version, currency, self.before.items)

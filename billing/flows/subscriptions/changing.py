@@ -14,7 +14,7 @@ from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows import fence
 from billing.flows.credit_notes import issuing as notes
-from billing.flows.cycles import held_terms, issuing
+from billing.flows.cycles import held_terms, issuing, metering
 from billing.flows.cycles.earning import earned_first_at
 from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.opening import hold_catalog
@@ -157,6 +157,8 @@ def _write(
         if quoted.cut is None:
             changed = held_terms.with_plan(subscription, terms.after)
             held_terms.write(conn, changed, terms.after, terms.version)
+            if terms.counts_usage:
+                metering.begin(conn, subscription, quoted.n, policy)
             _issue(conn, subscription, quoted, asked, policy, had)
         else:
             change_cuts.write(conn, subscription, terms, quoted.cut)

@@ -4,7 +4,7 @@ A batch is added only if each of its subscriptions is still as it was read; else
 So what is known may be old, and no event is counted by it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from threading import Lock
@@ -18,7 +18,14 @@ from billing.rules.item_changes import ItemChange, held_at_start
 from billing.rules.segments import Timetable
 from billing.rules.subscriptions import CycleKind
 from billing.rules.usage import UsageEvent, UsageRefusal
-from billing.rules.usage_counting import MeteredItem, Sold, UsagePeriod, UsageSubscription
+from billing.rules.usage_counting import (
+    MeteredItem,
+    Sold,
+    SoldFrom,
+    UsagePeriod,
+    UsageSubscription,
+)
+from billing.rules.usage_segments import usage_segments
 from billing.store.subscriptions import addons, changes, item_changes, items, plans, referred
 from billing.store.subscriptions.items import HeldItem
 from billing.store.subscriptions.referred import PeriodAsRun, Referred, versions_published
@@ -192,7 +199,9 @@ def _known(
         made = UsageSubscription(
             id=one,
             timetable=Timetable((*begun.get(one, ())[:-1], *subscription.timetable.segments)),
-            periods=_periods(subscription, periods.get(one, ()), held.get(one, ()), catalog),
+            periods=_periods(
+                subscription, periods.get(one, ()), held.get(one, ()), asked.get(one, ()), catalog
+            ),
             next_n=subscription.next_n,
             next_start=subscription.renews_at,
             ends_at=subscription.cancels_at or subscription.canceled_at,
@@ -207,18 +216,36 @@ def _periods(
     subscription: Subscription,
     opened: Sequence[PeriodAsRun],
     held: Sequence[HeldItem],
+    asked: Sequence[ItemChange],
     catalog: _Metered,
 ) -> list[UsagePeriod]:
-    """Return opened periods; within the last one another version may have begun to hold."""
+    """Return opened periods; within one, a change at once may have begun another segment."""
     found = []
     for each in opened:
-        versions = [(each.plan, each.plan_version)]
-        if each.n == subscription.next_n - 1:
-            versions.append((subscription.plan, subscription.plan_version))
-        sold = catalog.sold(dict.fromkeys(versions), held)
+        sold = catalog.sold([(each.plan, each.plan_version)], held)
+        segments = tuple(_segments(subscription, each, asked, catalog)) if asked else ()
         paused = each.kind is CycleKind.PAUSED
-        found.append(UsagePeriod(each.n, each.period_start, each.period_end, paused, sold))
+        found.append(
+            UsagePeriod(each.n, each.period_start, each.period_end, paused, sold, segments)
+        )
     return found
+
+
+def _segments(
+    subscription: Subscription,
+    period: PeriodAsRun,
+    asked: Sequence[ItemChange],
+    catalog: _Metered,
+) -> Iterator[SoldFrom]:
+    """Yield what bills usage from each segment of a period on."""
+    for segment in usage_segments(asked, period.period_start, period.period_end):
+        terms, plan, version = segment.terms, period.plan, period.plan_version
+        if terms is not None and segment.starts_at > period.period_start:
+            version = max(terms.version, version) if terms.plan == plan else terms.version
+            plan = terms.plan
+        added = terms.addons if terms is not None else {}
+        rows = [HeldItem(subscription.id, code, 1, code, dated) for code, dated in added.items()]
+        yield SoldFrom(segment.starts_at, catalog.sold([(plan, version)], rows))
 
 
 def _to_come(

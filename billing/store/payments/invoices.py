@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, case, literal, or_, select, text, update
+from sqlalchemy import Connection, Row, case, func, literal, or_, select, text, update
 
 from billing.pricing import InvoiceKind
 from billing.rules.invoices import InvoiceStatus, check_change
@@ -184,6 +184,16 @@ def lines(conn: Connection, invoice_id: UUID) -> list[InvoiceLine]:
     """Return an invoice's lines in order."""
     query = select(invoice_lines).where(invoice_lines.c.invoice_id == invoice_id)
     return [_line_of(row) for row in conn.execute(query.order_by(invoice_lines.c.line))]
+
+
+def count_final(conn: Connection, subscription_id: UUID, number: str) -> int:
+    """Count the invoices of usage after a subscription's end that have a number, or follow it."""
+    query = select(func.count()).where(
+        invoices.c.subscription_id == subscription_id,
+        invoices.c.kind == InvoiceKind.FINAL,
+        invoices.c.number.startswith(number, autoescape=True),
+    )
+    return conn.execute(query).scalar_one()
 
 
 _OF_PERIOD = text(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from billing.pricing import InvoiceKind
 from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
@@ -43,6 +44,7 @@ class PaymentForAttempt:
     capture_method: CaptureMethod
     description: str
     invoice_number: str | None
+    invoice_kind: InvoiceKind | None
     invoice_issued_at: datetime | None
     change_id: UUID | None
     change_detail: Mapping[str, Any] | None
@@ -85,7 +87,7 @@ _FOR_ATTEMPT = text(
            p.currency, p.state, p.provider, p.provider_payment_id, p.attempt_n, p.rung,
            p.next_attempt_at,
            p.next_attempt_kind, p.decline_code, p.decline_class, p.capture_method, p.description,
-           i.number AS invoice_number, i.issued_at AS invoice_issued_at,
+           i.number AS invoice_number, i.kind AS invoice_kind, i.issued_at AS invoice_issued_at,
            h.change_id, h.detail AS change_detail,
            s.plan, s.status AS subscription_status, s.ended_by AS subscription_ended_by,
            p.ladder_ends_at, s.zone, c.period_start, c.period_end,

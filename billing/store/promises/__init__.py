@@ -8,6 +8,7 @@ __all__ = [
     "every_penny",
     "held",
     "invoiced",
+    "metered",
     "noted",
     "nothing_abandoned",
     "one_capture",

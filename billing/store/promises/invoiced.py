@@ -79,7 +79,8 @@ class Invoiced:
     What was issued for a period before `anchored_from` is of the zone as it was then. `credit_used`
     are the grants that pay it, in the order in which grants are used; `small` is what was waived.
     `discounts` are redemptions by id, with what they are of and what they took off. `decided` is
-    what the decision says that the facts name.
+    what the decision says that the facts name. `closings` are those of usage that were written
+    with it.
     """
 
     id: UUID
@@ -107,6 +108,7 @@ class Invoiced:
     items: Mapping[str, InvoicedItem]
     discounts: Sequence[tuple[UUID, int, int]]
     credit_used: Sequence[InvoicedCredit]
+    closings: Sequence[Sequence[Any]]
     small: int
     taxes: Sequence[InvoicedTax]
     decided: str | None
@@ -144,7 +146,7 @@ _INVOICES: Final = text(
                  WHERE y.subscription_id = i.subscription_id AND y.period_start <= h.holds_from)
            END AS changed_in,
            s.quantity AS held_quantity, t.items, t.quantities, t.billed_in,
-           d.redemptions, d.bases, d.taken, g.grants, g.lefts, g.amounts,
+           d.redemptions, d.bases, d.taken, k.closings, g.grants, g.lefts, g.amounts,
            coalesce(g.small, 0) AS small, x.taxes, y.response AS decided,
            l.line, l.item, l.description, l.quantity, l.unit_price, l.unit_amount, l.gross,
            l.discount AS line_discount, l.amount, l.tax AS line_tax, l.tax_included, l.period_start,
@@ -177,6 +179,12 @@ _INVOICES: Final = text(
                   (array_agg(v.decision_id))[1] AS decision
              FROM invoice_taxes v WHERE v.invoice_id = i.id) x ON true
       LEFT JOIN tax_decisions y ON y.id = x.decision
+      LEFT JOIN LATERAL (
+           SELECT jsonb_agg(jsonb_build_array(u.meter, u.n, u.segment, u.revision,
+                                              trim_scale(u.quantity)::text, u.events,
+                                              u.id_sum::text)
+                            ORDER BY u.meter, u.n, u.segment, u.revision) AS closings
+             FROM usage_closings u WHERE u.invoice_id = i.id AND u.at = i.issued_at) k ON true
       LEFT JOIN invoice_lines l ON l.invoice_id = i.id
      WHERE i.facts IS NOT NULL
      ORDER BY i.id, l.line
@@ -219,6 +227,7 @@ def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
                 items=_items(head),
                 discounts=_discounts(head),
                 credit_used=_credit(head),
+                closings=head.closings or (),
                 small=int(head.small),
                 taxes=_taxes(head),
                 decided=head.decided,

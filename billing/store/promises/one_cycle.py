@@ -19,8 +19,9 @@ from billing.store.rows import reader
 RENEWAL_OVERDUE = check(
     FindingKind.RENEWAL_OVERDUE,
     """
-    SELECT id, next_n, renews_at FROM subscriptions
-     WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :overdue""",
+    SELECT id, next_n, coalesce(opens_at, usage_due_at) AS renews_at FROM subscriptions
+     WHERE parked_at IS NULL AND (opens_at IS NOT NULL AND opens_at <= :overdue
+           OR usage_due_at IS NOT NULL AND usage_due_at <= :overdue)""",
     "renews_at, id",
 )
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, insert, select, text
 
 from billing.rules.subscriptions import CycleKind, CycleState
+from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
 from billing.store.rows import reader
 from billing.store.tables import cycle_cuts, cycles
@@ -93,6 +94,42 @@ def last(conn: Connection, subscription_id: UUID) -> Cycle | None:
     query = select(cycles).where(cycles.c.subscription_id == subscription_id)
     row = conn.execute(query.order_by(cycles.c.n.desc()).limit(1)).one_or_none()
     return None if row is None else _of(row)
+
+
+@dataclass(frozen=True, slots=True)
+class UsedCycle:
+    """What of a cycle says how its usage is billed; one that was cut ended at `cut_at`."""
+
+    kind: CycleKind
+    period_start: datetime
+    period_end: datetime
+    plan: str
+    plan_version: date
+    cut_at: datetime | None
+
+
+_used_of = reader(UsedCycle)
+_OF_NUMBERS = text(
+    """
+    SELECT c.subscription_id, c.n, c.kind, c.period_start, c.period_end, c.plan, c.plan_version,
+           k.cut_at
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS int[])) AS s(id, n)
+      JOIN cycles c ON c.subscription_id = s.id AND c.n = s.n
+      LEFT JOIN cycle_cuts k ON k.subscription_id = c.subscription_id AND k.n = c.n
+     ORDER BY c.subscription_id, c.n
+    """
+)
+
+
+def of_numbers(
+    conn: Connection, places: Sequence[tuple[UUID, int]]
+) -> dict[tuple[UUID, int], UsedCycle]:
+    """Return cycles by their subscription and number, in this order."""
+    if not places:
+        return {}
+    ids, numbers = zip(*places, strict=True)
+    rows = conn.execute(_OF_NUMBERS, {"ids": literal(ids), "numbers": literal(numbers)})
+    return {(row.subscription_id, row.n): _used_of(row) for row in rows}
 
 
 def get(conn: Connection, cycle_id: UUID) -> Cycle | None:

@@ -29,6 +29,9 @@ class Subscription:
     `carried` is what an invoice of before was too small to charge, in minor units. `provider` is
     the account that it is collected over, where it names one; else that is its customer's.
     Its schedule is that of its segment, which began with period `segment_from_n`.
+    The usage of periods from `usage_from_n` on isn't billed yet; None: it never had meters. Its
+    next cycle is opened at `opens_at`: so long after `renews_at` that usage has arrived. After its
+    end its usage is billed at `usage_due_at`; before, what of it got cheaper is given back then.
     """
 
     id: UUID
@@ -63,6 +66,10 @@ class Subscription:
     segment_from_n: int = 0
     segment_starts_at: datetime | None = None
     segments_to_come: Sequence[Mapping[str, Any]] | None = None
+    usage_from_n: int | None = None
+    usage_wait_seconds: int = 0
+    opens_at: datetime | None = None
+    usage_due_at: datetime | None = None
 
     @property
     def schedule(self) -> Schedule:
@@ -140,6 +147,9 @@ class SubscriptionChange(TypedDict, total=False):
     parked_facts: Mapping[str, Any]
     provider: str | None
     segments_to_come: Sequence[Mapping[str, Any]] | None
+    usage_from_n: int | None
+    usage_wait_seconds: int
+    usage_due_at: datetime | None
 
 
 class NewSubscription(TypedDict):
@@ -207,23 +217,34 @@ DUE = (
     _query()
     .where(
         subscriptions.c.parked_at.is_(None),
-        subscriptions.c.renews_at.is_not(None),
-        subscriptions.c.renews_at <= bindparam("now", type_=subscriptions.c.renews_at.type),
+        subscriptions.c.opens_at.is_not(None),
+        subscriptions.c.opens_at <= bindparam("now", type_=subscriptions.c.opens_at.type),
     )
-    .order_by(subscriptions.c.renews_at)
+    .order_by(subscriptions.c.opens_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True, key_share=True)
+)
+FINAL = (
+    _query()
+    .where(
+        subscriptions.c.parked_at.is_(None),
+        subscriptions.c.usage_due_at.is_not(None),
+        subscriptions.c.usage_due_at <= bindparam("now", type_=subscriptions.c.usage_due_at.type),
+    )
+    .order_by(subscriptions.c.usage_due_at)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True, key_share=True)
 )
 
 
-_DUE_ELSEWHERE = DUE.where(
-    ~select(provider_customers.c.id)
-    .where(
-        provider_customers.c.customer_id == subscriptions.c.customer_id,
-        provider_customers.c.provider.in_(bindparam("held", expanding=True)),
-    )
-    .exists()
-)
+def _elsewhere(query: Select[Any]) -> Select[Any]:
+    """Return a query without the customers of accounts that are `held`."""
+    held = provider_customers.c.provider.in_(bindparam("held", expanding=True))
+    theirs = provider_customers.c.customer_id == subscriptions.c.customer_id
+    return query.where(~select(provider_customers.c.id).where(theirs, held).exists())
+
+
+_DUE_ELSEWHERE, _FINAL_ELSEWHERE = _elsewhere(DUE), _elsewhere(FINAL)
 
 
 def lock_due(
@@ -237,6 +258,19 @@ def lock_due(
     if held:
         return [_of(row) for row in conn.execute(_DUE_ELSEWHERE, values | {"held": list(held)})]
     return [_of(row) for row in conn.execute(DUE, values)]
+
+
+def lock_usage_due(
+    conn: Connection, now: datetime, limit: int, *, held: Sequence[str] = ()
+) -> list[Subscription]:
+    """Lock up to `limit` subscriptions whose usage is to be billed, or given back, by now.
+
+    Skips the same as `lock_due`.
+    """
+    values = {"now": now, "limit": limit}
+    if held:
+        return [_of(row) for row in conn.execute(_FINAL_ELSEWHERE, values | {"held": list(held)})]
+    return [_of(row) for row in conn.execute(FINAL, values)]
 
 
 def lock(conn: Connection, subscription_id: UUID) -> Subscription | None:
@@ -315,11 +349,15 @@ _ADVANCE = text(
     """
     UPDATE subscriptions AS s
        SET next_n = x.next_n, renews_at = x.renews_at, status = x.status,
-           plan_version = x.plan_version, carried = x.carried
+           plan_version = x.plan_version, carried = x.carried,
+           usage_from_n = x.usage_from_n, usage_wait_seconds = x.usage_wait_seconds,
+           usage_due_at = x.usage_due_at
       FROM unnest(CAST(:ids AS uuid[]), CAST(:next_ns AS int[]), CAST(:renews AS timestamptz[]),
                   CAST(:statuses AS text[]), CAST(:versions AS date[]),
-                  CAST(:carried AS bigint[]))
-           AS x(id, next_n, renews_at, status, plan_version, carried)
+                  CAST(:carried AS bigint[]), CAST(:usage_froms AS int[]),
+                  CAST(:usage_waits AS int[]), CAST(:usage_dues AS timestamptz[]))
+           AS x(id, next_n, renews_at, status, plan_version, carried, usage_from_n,
+                usage_wait_seconds, usage_due_at)
      WHERE s.id = x.id
     """
 )
@@ -335,6 +373,9 @@ class Advance:
     status: Status
     plan_version: date
     carried: int
+    usage_from_n: int | None = None
+    usage_wait_seconds: int = 0
+    usage_due_at: datetime | None = None
 
 
 def advance(conn: Connection, rows: Sequence[Advance]) -> None:
@@ -349,6 +390,9 @@ def advance(conn: Connection, rows: Sequence[Advance]) -> None:
                 "statuses": literal([str(row.status) for row in rows]),
                 "versions": literal([row.plan_version for row in rows]),
                 "carried": literal([row.carried for row in rows]),
+                "usage_froms": literal([row.usage_from_n for row in rows]),
+                "usage_waits": literal([row.usage_wait_seconds for row in rows]),
+                "usage_dues": literal([row.usage_due_at for row in rows]),
             },
         )
 

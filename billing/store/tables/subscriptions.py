@@ -95,6 +95,12 @@ payment_methods = Table(
     instant("changed_at"),
 )
 
+_OPENS_AT = (
+    "((renews_at AT TIME ZONE 'UTC') + make_interval("
+    "secs => CASE WHEN cancels_at <= renews_at THEN 0 ELSE usage_wait_seconds END"
+    ")) AT TIME ZONE 'UTC'"
+)
+
 subscriptions = Table(
     "subscriptions",
     metadata,
@@ -130,6 +136,10 @@ subscriptions = Table(
     Column("segment_from_n", Integer, nullable=False, server_default="0"),
     instant("segment_starts_at"),
     Column("segments_to_come", JSONB(none_as_null=True)),
+    Column("usage_from_n", Integer),
+    Column("usage_wait_seconds", Integer, nullable=False, server_default="0"),
+    Column("opens_at", DateTime(timezone=True), Computed(_OPENS_AT, persisted=True)),
+    instant("usage_due_at"),
 )
 
 segments = Table(

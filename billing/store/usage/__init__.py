@@ -1,3 +1,3 @@
-"""Usage: events and totals as they are written and read."""
+"""Usage: what was counted, as it is written and read, and what of it was billed."""
 
-__all__ = ["adding", "days", "sealing"]
+__all__ = ["adding", "closings", "days"]

@@ -10,6 +10,7 @@ from tests.delivery.crash import (
     provider_flows,
     tax_flows,
     two_account_flows,
+    usage_flows,
     usage_sent_flows,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "provider_flows",
     "tax_flows",
     "two_account_flows",
+    "usage_flows",
     "usage_sent_flows",
 ]
