@@ -17,7 +17,7 @@ from billing.plans.taxes import TaxTerms
 _T = TypeVar("_T")
 _ITEM_TERMS: Final = frozenset((
     "code", "name", "per", "once", "quantity", "price", "unit", "tiers", "tier", "package",
-    "included", "minimum", "maximum", "meter", "late_for", "alert", "bills_trial", "tax",
+    "included", "minimum", "maximum", "meter", "late_for", "bills_trial", "tax",
 ))  # fmt: skip
 _TIER_TERMS: Final = frozenset(("up_to", "unit", "flat"))
 _PACKAGE_TERMS: Final = frozenset(("size", "price", "round"))
@@ -46,7 +46,6 @@ def item_terms(item: Item) -> dict[str, Any]:
             "maximum": _amounts_to(item.maximum),
             "meter": _or_none(item.meter, meter_terms),
             "late_for": None if item.late_for is None else item.late_for.days,
-            "alert": None if item.alert is None else format_number(item.alert),
             "bills_trial": item.bills_trial or None,
             "tax": _or_none(item.tax, TaxTerms.to_terms),
         }
@@ -72,7 +71,6 @@ def item_from_terms(terms: Mapping[str, Any]) -> Item:
         maximum=terms.get("maximum", {}),
         meter=_or_none(terms.get("meter"), meter_from_terms),
         late_for=_or_none(terms.get("late_for"), lambda days: timedelta(days=days)),
-        alert=_or_none(terms.get("alert"), parse_number),
         bills_trial=terms.get("bills_trial", False),
         tax=_or_none(terms.get("tax"), TaxTerms.from_terms),
     )

@@ -118,8 +118,6 @@ class Item:
     maximum: Mapping[str, int] = field(default_factory=dict, hash=False)
     late_for: timedelta | None = None
     """How long after its instant the usage of a metered item is accepted: whole days."""
-    alert: Fraction | None = None
-    """At how many percent of what is included, else of the maximum, somebody is told."""
     bills_trial: bool = False
     """What was used in a trial is billed after it."""
     tax: TaxTerms | None = None

@@ -18,13 +18,13 @@ from billing.plans.load_taxes import read_tax_terms
 from billing.plans.load_tiers import read_tiers
 from billing.plans.meters import LATE_FOR
 from billing.plans.numbers import parse_number
-from billing.plans.table import Table, type_name
+from billing.plans.table import Table
 from billing.plans.taxes import TaxTerms
 from billing.plans.terms import Cadence
 
 PRICE_KEYS: Final = (
     "per", "once", "quantity", "price", "unit", "tiers", "tier", "package", "included", "minimum",
-    "maximum", "meter", "late_for", "alert", "bills_trial",
+    "maximum", "meter", "late_for", "bills_trial",
 )  # fmt: skip
 """What says how an item is priced."""
 
@@ -32,7 +32,7 @@ _ITEM_KEYS: Final = ("code", "name", *PRICE_KEYS, "tax")
 _OF_UNITS: Final = (
     "quantity", "unit", "tiers", "tier", "package", "included", "minimum", "maximum",
 )  # fmt: skip
-_OF_USAGE: Final = ("late_for", "alert", "bills_trial")
+_OF_USAGE: Final = ("late_for", "bills_trial")
 _OF_WHAT_IS_HELD: Final = ("per", "quantity", "once")
 _PRICES: Final = ("price", "unit", "tier", "package")
 _QUANTITY_KEYS: Final = ("min", "max", "default")
@@ -123,7 +123,6 @@ def read_item(
         maximum=maximum,
         meter=meter,
         late_for=None if meter is None else _read_late_for(table) or LATE_FOR,
-        alert=_read_alert(table),
         bills_trial=table.flag("bills_trial"),
         tax=tax,
     )
@@ -165,9 +164,6 @@ def _misplaced(table: Table) -> list[tuple[str, str, str]]:
     if table.has("meter"):
         what, remedy = "is about what is held, and meter says that usage is counted", "leave it out"
         found += [(key, what, remedy) for key in _OF_WHAT_IS_HELD if table.has(key)]
-        if table.has("alert") and not (table.has("included") or table.has("maximum")):
-            what = "has nothing that it is a percentage of: no included units and no maximum"
-            found.append(("alert", what, "add one of them, or leave it out"))
         return found
     what, remedy = "is about usage, and the item counts none", 'name a meter: meter = "searches"'
     found += [(key, what, remedy) for key in _OF_USAGE if table.has(key)]
@@ -189,20 +185,6 @@ def _read_late_for(table: Table) -> timedelta | None:
         return timedelta(days=late.count * days[late.unit])
     table.problem("late_for", f"{late} have no fixed length", 'write days, like "35 days"')
     return None
-
-
-def _read_alert(table: Table) -> Fraction | None:
-    value = table.data.get("alert")
-    if type(value) in (int, float):
-        what = f"{value} is {type_name(value)}, and a percentage is read digit by digit"
-        table.problem("alert", what, f'write it in quotes: alert = "{value}"')
-        return None
-    number = _read_number(table, "alert")
-    if number is not None and not 0 < number <= 100:
-        what = f"{table.data['alert']!r} is not above 0 and at most 100"
-        table.problem("alert", what, 'write it like "80"')
-        return None
-    return number
 
 
 def _read_quantity(table: Table) -> QuantityRange | None:

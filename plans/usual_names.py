@@ -49,7 +49,6 @@ _USUAL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("property", "value_property", "field_name", "field"), ("value",)),
     **dict.fromkeys(("filter", "filters", "conditions"), ("where",)),
     **dict.fromkeys(("grace", "grace_period", "late", "late_events"), ("late_for",)),
-    **dict.fromkeys(("alerts", "alert_at", "threshold", "thresholds"), ("alert",)),
     "versions": ("version",),
 }  # fmt: skip
 

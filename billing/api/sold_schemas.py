@@ -68,9 +68,6 @@ class ItemPriceBody(Body):
     maximum: dict[str, int] = Field(default_factory=dict)
     meter: MeterBody | None = Field(default=None, description="Where usage is counted.")
     late_for: int = Field(default=0, description="How many days late usage is accepted.")
-    alert: str = Field(
-        default="0", description="At how many percent of what is included, or of the maximum."
-    )
     bills_trial: bool = Field(default=False, description="What a trial used is billed after it.")
 
 

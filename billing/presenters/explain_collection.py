@@ -16,6 +16,7 @@ from billing.queries.explain.collection import (
     NextFacts,
     NextKind,
     TaxFacts,
+    UsageBilled,
 )
 from billing.rules.money import Money
 from billing.rules.payment_methods import recognised_by
@@ -31,6 +32,7 @@ def invoice(facts: InvoiceFacts | None) -> Iterator[str]:
     yield f"Invoice {facts.number} of {at(facts.issued_at)}: {facts.total}."
     for line in facts.lines:
         yield from _line(line)
+    yield from map(_usage, facts.usage)
     for used in facts.coupons:
         yield f"Coupon {used.coupon} takes {used.amount} off {used.base}."
     yield from map(_tax, facts.taxes)
@@ -50,6 +52,16 @@ def _credit(facts: InvoiceFacts) -> Iterator[str]:
     yield f"Credit pays {facts.credit} of it; {facts.due} are due."
     for used in facts.used:
         yield f"  {used.amount} of grant {used.grant_id} ({SOURCES[used.source]})."
+
+
+def _usage(usage: UsageBilled) -> str:
+    """Tell which usage was billed: how much of how many events, in which revision."""
+    segment = f", segment {usage.segment}" if usage.segment else ""
+    late = f"; revision {usage.revision} bills what came late" if usage.revision > 1 else ""
+    return (
+        f"Usage of {usage.meter} in period {usage.n}{segment}: {exact_text(usage.quantity)},"
+        f" by {usage.events} event(s){late}."
+    )
 
 
 def _tax(tax: TaxFacts) -> str:

@@ -54,7 +54,6 @@ def of_usage(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "meter": meter,
         "late_for": timedelta(days=draw(st.integers(1, 366))),
-        "alert": draw(st.none() | st.integers(1, 100).map(Fraction)),
         "bills_trial": draw(st.booleans()),
     }
 
@@ -237,7 +236,6 @@ def test_the_terms_of_an_item_that_counts_usage_have_the_whole_definition_of_its
         late_for=timedelta(days=14),
         unit={"USD": Fraction(2, 25)},
         included=Fraction("0.5"),
-        alert=Fraction(80),
     )
 
     assert item_terms(item) == {
@@ -252,7 +250,6 @@ def test_the_terms_of_an_item_that_counts_usage_have_the_whole_definition_of_its
         "late_for": 14,
         "unit": {"USD": "0.0008"},
         "included": "0.5",
-        "alert": "80",
     }
 
 

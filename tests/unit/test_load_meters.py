@@ -47,7 +47,6 @@ every = "1 month"
     minimum = { USD = "50.00" }
     maximum = { USD = "5000.00" }
     late_for = "2 weeks"
-    alert = "80"
 
     [[plan.version.item]]
     code = "exports"
@@ -87,7 +86,6 @@ def test_items_name_meters_of_any_file(tmp_path: Path) -> None:
         minimum={"USD": 5000},
         maximum={"USD": 500000},
         late_for=timedelta(days=14),
-        alert=Fraction(80),
     )
     assert (exports.meter, exports.late_for, exports.bills_trial) == (EXPORTS, LATE_FOR, True)
     people = catalog.addons["people"].versions[0].item
@@ -128,9 +126,6 @@ MISTAKES = {
     ),
     "late by months": ("2 weeks", "1 month", ITEM + "late_for", "no fixed length"),
     "late for ever": ("2 weeks", "400 days", ITEM + "late_for", "longer than is sensible"),
-    "an alert of nothing": ("bills_trial = true", 'alert = "80"', ITEM + "alert", "no maximum"),
-    "an alert above all": ('"80"', '"101"', ITEM + "alert", "at most 100"),
-    "an alert that is a float": ('"80"', "80.0", ITEM + "alert", "in quotes"),
     "less than nothing included": ('"10000.5"', '"0"', ITEM + "included", "no number of units"),
     "the price of usage twice": (
         "bills_trial = true", 'unit = { USD = "1" }', ITEM + "package", "so does unit",

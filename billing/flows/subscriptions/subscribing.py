@@ -98,7 +98,8 @@ def subscribe(
         price += ordered_addons.price_of(added_on, order.currency)
         _check_amount(plan, Money(ceil(price), order.currency))
         method = method_at(conn, customer, order.provider)
-        if schedule.trial is None and method is None and price:
+        costs = price or any(item.meter is not None for item in version.sold)
+        if schedule.trial is None and method is None and costs:
             there = "" if order.provider is None else f" at account {order.provider}"
             raise BadInput(
                 f"customer {order.customer!r} has no payment method{there}",

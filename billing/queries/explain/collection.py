@@ -24,6 +24,7 @@ from billing.store.payments.attempts import Attempt
 from billing.store.payments.invoices import InvoiceLine
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers
+from billing.store.usage import closings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,18 @@ class LineFacts:
     discount: Money
     amount: Money
     tax: Money
+
+
+@dataclass(frozen=True, slots=True)
+class UsageBilled:
+    """Which usage an invoice bills: all that was counted by then, of which a revision the rest."""
+
+    meter: str
+    n: int
+    segment: int
+    revision: int
+    quantity: Fraction
+    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,7 @@ class InvoiceFacts:
     due: Money
     used: tuple[CreditUsed, ...]
     lines: tuple[LineFacts, ...]
+    usage: tuple[UsageBilled, ...]
     coupons: tuple[CouponUsed, ...]
     taxes: tuple[TaxFacts, ...]
     status: InvoiceStatus
@@ -197,6 +211,10 @@ def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
             for each in credit.applied_to(conn, invoice.id)
         ),
         lines=tuple(_line(line, currency) for line in invoices.lines(conn, invoice.id)),
+        usage=tuple(
+            UsageBilled(each.meter, each.n, each.segment, each.revision, each.quantity, each.events)
+            for each in closings.of_invoice(conn, invoice.id)
+        ),
         coupons=tuple(
             CouponUsed(each.coupon, Money(each.base, currency), Money(each.amount, currency))
             for each in invoices.discounts(conn, invoice.id)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from billing.pricing import UsageClosing
 from billing.rules.usage_quantities import CountedUsage
@@ -168,6 +168,14 @@ def levels(
         of_meter = found.setdefault((row.subscription_id, row.meter), {})
         of_meter[row.n, row.segment] = Fraction(row.sum or 0)
     return found
+
+
+def of_invoice(conn: Connection, invoice_id: UUID) -> list[UsageClosing]:
+    """Return what an invoice billed of usage, or gave back, by meter, period and segment."""
+    columns = usage_closings.c
+    query = select(usage_closings).where(columns.invoice_id == invoice_id)
+    order = (columns.meter, columns.n, columns.segment, columns.revision)
+    return [closing_of(row) for row in conn.execute(query.order_by(*order))]
 
 
 def add(conn: Connection, rows: Sequence[NewClosing]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.unit.pricing.published import changes, invoices, prices, treatments
+from tests.unit.pricing.published import changes, invoices, prices, treatments, usage
 from tests.unit.pricing.published.figures import Found, Given, comparable
 
 FOLDER: Final = Path(__file__).parent / "published"
@@ -33,7 +33,7 @@ CHECKS: Final[Mapping[str, Callable[[Given], Found]]] = {
         changes.left_to_credit, changes.metered, changes.month_and_stub, changes.month_part,
         changes.seat_more, changes.seats, changes.second_change, changes.shared_discount,
         changes.starts, changes.whole_course,
-        treatments.treated,
+        treatments.treated, usage.counted,
     )
 }  # fmt: skip
 
