@@ -12,7 +12,7 @@ from uuid import UUID
 from billing.plans.meters import Aggregate, Meter
 from billing.rules.periods import NotStarted, Period
 from billing.rules.segments import Timetable
-from billing.rules.subscriptions import DatedChange, is_paused, unpaid_from
+from billing.rules.subscriptions import DatedChange, is_paused
 from billing.rules.usage import (
     AHEAD_MAX,
     UsageEvent,
@@ -82,9 +82,9 @@ class Counted:
 class UsageSubscription:
     """A subscription as usage is counted for it.
 
-    `periods` are those that were opened and may still take usage, in order; `first_n` is 0 where
-    none came before them. What comes after them follows from the timetable; `later` bills it.
-    `next_start` is where the period after them was announced to start.
+    `periods` are those that were opened and may still take usage, in order. What comes after them
+    follows from the timetable; `later` bills it. `next_start` is where the period after them was
+    announced to start. From `unpaid_from` on it isn't served, because collecting was given up.
     """
 
     id: UUID
@@ -95,11 +95,8 @@ class UsageSubscription:
     ends_at: datetime | None
     later: Sold
     changes: Sequence[DatedChange] = ()
-    unpaid_from: datetime | None = field(init=False)
+    unpaid_from: datetime | None = None
     _last: UsagePeriod | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        self.unpaid_from = unpaid_from(self.changes)
 
     def period_at(self, at: datetime) -> UsagePeriod | UsageRefusal:
         """Return the period that contains an instant."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from billing.plans.items import Item
 from billing.rules.item_changes import ItemChange, held_at_start
 from billing.rules.segments import Timetable
-from billing.rules.subscriptions import CycleKind
+from billing.rules.subscriptions import CycleKind, Status, unpaid_from
 from billing.rules.usage import UsageEvent, UsageRefusal
 from billing.rules.usage_counting import (
     MeteredItem,
@@ -192,6 +192,8 @@ def _known(
     begun = referred.begun_segments(conn, ids)
     dated, asked = changes.of_many(conn, ids), item_changes.of_many(conn, ids)
     held = items.of_many(conn, ids)
+    unpaid = [each.subscription.id for each in every if each.subscription.status is Status.UNPAID]
+    given_up = referred.unpaid_since(conn, unpaid) if unpaid else {}
     found = {}
     for each in every:
         subscription = each.subscription
@@ -207,6 +209,7 @@ def _known(
             ends_at=subscription.cancels_at or subscription.canceled_at,
             later=catalog.sold(_to_come(subscription, asked.get(one, ())), held.get(one, ())),
             changes=dated.get(one, ()),
+            unpaid_from=unpaid_from(dated.get(one, ())) or given_up.get(one),
         )
         found[one] = Known(made, Seen(each.version, each.change))
     return found

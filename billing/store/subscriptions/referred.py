@@ -121,6 +121,20 @@ def begun_segments(
     return found
 
 
+_UNPAID = text(
+    """
+    SELECT subscription_id, max(at) AS at FROM subscription_events
+     WHERE kind = 'unpaid' AND subscription_id = ANY(CAST(:ids AS uuid[])) GROUP BY 1
+    """
+)
+
+
+def unpaid_since(conn: Connection, subscription_ids: Sequence[UUID]) -> Mapping[UUID, datetime]:
+    """Return when collecting was given up last for subscriptions."""
+    rows = conn.execute(_UNPAID, {"ids": literal(list(subscription_ids))})
+    return {row.subscription_id: row.at for row in rows}
+
+
 _VERSIONS = text(
     """
     SELECT (SELECT count(*) FROM plan_versions) + (SELECT count(*) FROM plan_corrections)
