@@ -7,7 +7,7 @@ by id, keys, ids, totals, and then what was received.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
@@ -25,8 +25,7 @@ Two processes may receive one id at midnight, each on a day of its own.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class NewUsage:
+class NewUsage(NamedTuple):
     """One event on one meter; of an event on several, one is the `first`."""
 
     id: UUID
