@@ -18,6 +18,7 @@ class EntryKind(StrEnum):
     """The kind of event that an entry records."""
 
     ADJUSTMENT = "adjustment"
+    CAPTURE_RETURNED = "capture_returned"
     CREDIT_APPLIED = "credit_applied"
     CREDIT_BOUGHT = "credit_bought"
     CREDIT_EXPIRED = "credit_expired"
@@ -37,6 +38,7 @@ class EntryKind(StrEnum):
     INVOICE_VOIDED = "invoice_voided"
     MOVEMENT_BOOKED = "movement_booked"
     ONE_OFF_CHARGED = "one_off_charged"
+    ONE_OFF_RETURNED = "one_off_returned"
     PAYMENT_CAPTURED = "payment_captured"
     PAYOUT_ARRIVED = "payout_arrived"
     PAYOUT_FAILED = "payout_failed"
@@ -140,9 +142,19 @@ def payment_captured(payment_id: UUID, capture: int | str) -> str:
     return f"{EntryKind.PAYMENT_CAPTURED}:{payment_id}:{capture}"
 
 
+def capture_returned(payment_id: UUID, capture: int | str) -> str:
+    """Return the key of the reversal of a capture."""
+    return f"{EntryKind.CAPTURE_RETURNED}:{payment_id}:{capture}"
+
+
 def one_off_charged(payment_id: UUID) -> str:
     """Return the key of the revenue of a payment without an invoice."""
     return f"{EntryKind.ONE_OFF_CHARGED}:{payment_id}"
+
+
+def one_off_returned(payment_id: UUID) -> str:
+    """Return the key of the reversal of a charge without an invoice."""
+    return f"{EntryKind.ONE_OFF_RETURNED}:{payment_id}"
 
 
 def refund_requested(refund_id: UUID) -> str:

@@ -69,6 +69,10 @@ _WORDS: Final[Mapping[EventOutcome, Callable[[Facts], str]]] = {
     EventOutcome.AUTHORIZATION_ENDED: lambda facts: (
         f"the authorised payment is {facts['state']}, as the provider says"
     ),
+    EventOutcome.CAPTURE_UNDONE: lambda facts: (
+        f"the settlement was declined ({facts['code']}): the capture is undone, and the payment is"
+        " collected again"
+    ),
     EventOutcome.BREAK_RECORDED: lambda facts: f"recorded as a break: {facts['kind']}",
     EventOutcome.REFUND_APPLIED: _refunds,
     EventOutcome.DISPUTE_APPLIED: lambda facts: (

@@ -63,6 +63,12 @@ _ONE_AN_ACCOUNT: Final = (
         " AND kind = 'duplicate_charge' GROUP BY provider",
     ),
     (
+        "billing_declined_settlements",
+        "Captures whose settlement was declined, and which were undone.",
+        "SELECT evidence ->> 'provider' AS provider, count(*) AS n FROM payment_transitions"
+        " WHERE cause = 'settlement_declined' GROUP BY 1",
+    ),
+    (
         "billing_unsettled_captures",
         "Captures whose settlement the provider has not shown.",
         "SELECT provider, count(*) AS n FROM payments"

@@ -46,10 +46,16 @@ _COUNTS = text(
                             WHERE a.payment_id = p.id AND a.outcome = 'declined'))
              AS recovered_by_dunning,
            (SELECT count(*) FROM payments WHERE state = 'FAILED') AS failed_payments,
-           (SELECT count(*) FROM (SELECT payment_id FROM attempts WHERE outcome = 'succeeded'
-                                   GROUP BY payment_id HAVING count(*) > 1) d)
+           (SELECT count(*)
+              FROM (SELECT a.payment_id FROM attempts a WHERE a.outcome = 'succeeded'
+                     GROUP BY a.payment_id
+                    HAVING count(*) - (SELECT count(*) FROM payment_transitions t
+                                        WHERE t.payment_id = a.payment_id
+                                          AND t.cause = 'settlement_declined') > 1) d)
              AS doubly_captured_invoices,
-           (SELECT count(*) FROM ledger.entries WHERE kind = 'payment_captured')
+           (SELECT count(*) FILTER (WHERE kind = 'payment_captured')
+                   - count(*) FILTER (WHERE kind = 'capture_returned') FROM ledger.entries
+             WHERE kind IN ('payment_captured', 'capture_returned'))
              AS captured_in_journal,
            (SELECT coalesce(sum(abs(total)), 0)
               FROM (SELECT sum(amount) AS total FROM ledger.postings GROUP BY currency) s)

@@ -30,6 +30,7 @@ CHANGES: Final[frozenset[tuple[InvoiceStatus, InvoiceStatus]]] = frozenset(
         (InvoiceStatus.OPEN, InvoiceStatus.PAID),
         (InvoiceStatus.OPEN, InvoiceStatus.VOID),
         (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE),
+        (InvoiceStatus.PAID, InvoiceStatus.OPEN),  # the settlement of its payment was declined
         (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.OPEN),  # its payment was reopened
         (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.PAID),  # found at the provider after all
         (InvoiceStatus.VOID, InvoiceStatus.PAID),  # found at the provider after all

@@ -2,8 +2,9 @@
 
 A declined attempt is no transition: the payment stays CREATED while its ladder has rungs. Nor is a
 partial refund: only the refund that completes the amount is. That refund may still fail; then the
-payment returns to its state before. Automatic capture is recorded as two transitions, AUTHORIZED
-and then CAPTURED.
+payment returns to its state before. A capture whose settlement is declined is undone: the payment
+is CREATED again, and its ladder goes on. Automatic capture is recorded as two transitions,
+AUTHORIZED and then CAPTURED.
 """
 
 from collections.abc import Mapping
@@ -48,6 +49,8 @@ class Cause(StrEnum):
     """The refund that brought the refunded amount up to the whole."""
     REFUND_FAILED = "refund_failed"
     """A refund that had succeeded came back, so not the whole amount is refunded any more."""
+    SETTLEMENT_DECLINED = "settlement_declined"
+    """The provider had said that it was captured, and could not settle it: the money never came."""
 
 
 class PaymentStatus(StrEnum):
@@ -131,6 +134,7 @@ TRANSITIONS: Final[Mapping[tuple[State, State], frozenset[Cause]]] = MappingProx
         (State.AUTHORIZED, State.CAPTURED): frozenset({Cause.OUTCOME, Cause.FORCED_CORRECTION}),
         (State.CAPTURED, State.SETTLED): frozenset({Cause.SETTLEMENT}),
         (State.CAPTURED, State.REFUNDED): frozenset({Cause.REFUND}),
+        (State.CAPTURED, State.CREATED): frozenset({Cause.SETTLEMENT_DECLINED}),
         (State.SETTLED, State.REFUNDED): frozenset({Cause.REFUND}),
         (State.CREATED, State.FAILED): frozenset({Cause.OUTCOME, Cause.LADDER_OVER, Cause.VOID}),
         (State.AUTHORIZED, State.FAILED): frozenset(

@@ -7,18 +7,17 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from billing.flows.breaks import operator
 from billing.flows.settlement import tie_out
 from billing.flows.webhooks import inbox
 from billing.gateway import EventKind, ProviderEvent
 from billing.queries import gauges
-from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.sandbox import SandboxServer
 from billing.store.journal import reads
 from billing.store.settlement import runs
 from billing.workers.daemons.webhooks import Webhooks
-from tests.scenarios.money import NO_TRIAL
+from tests.scenarios.money import NO_TRIAL, give_back
+from tests.scenarios.test_credit import cancel
 from tests.scenarios.world import Subscriber, Till, World
 
 THERE = "braintree"
@@ -221,18 +220,20 @@ def declined_later(world: World) -> Subscriber:
     return subscriber
 
 
-def told_of(world: World, subscriber: Subscriber) -> None:
+def told_of(
+    world: World, subscriber: Subscriber, *, of: str | None = None, event: str = "bt_declined"
+) -> None:
     """Let the event of a declined settlement come."""
-    event = ProviderEvent(
-        id="bt_declined",
+    told = ProviderEvent(
+        id=event,
         type="transaction_settlement_declined",
         kind=EventKind.PAYMENT_FAILED,
         object_type="transaction",
-        object_id=transaction(world, subscriber),
+        object_id=of or transaction(world, subscriber),
         created=world.now,
         payload={},
     )
-    inbox.receive(world.engine, THERE, [event], source="webhook", wall=world.wall)
+    inbox.receive(world.engine, THERE, [told], source="webhook", wall=world.wall)
     Webhooks(world.runtime, world.metrics).handle_due()
 
 
@@ -242,53 +243,109 @@ def missing(world: World) -> list[tuple[Any, str]]:
     return [(row["payment_id"], row["suggested_cause"]) for row in found]
 
 
-def test_a_declined_settlement_is_a_break_and_the_invoice_stays_paid_until_a_person_decides(
+def test_a_declined_settlement_is_owed_again_and_the_ladder_goes_on(
     both: World, till: Till
 ) -> None:
     subscriber = declined_later(both)
+    first = transaction(both, subscriber)
     assert (till.sold(), missing(both)) == (0, [])
 
     told_of(both, subscriber)
 
     payment = both.payment(subscriber)
-    assert missing(both) == [(payment.id, "settlement_declined")]
-    assert (payment.state, payment.next_attempt_at) == ("CAPTURED", None)
-    assert both.invoices(subscriber)[0].status == "paid"
-    assert both.status(subscriber) == "active", "nothing is past due"
-    both.run_until("2026-02-10")
+    assert (payment.state, payment.amount_captured, payment.captured_at) == ("CREATED", 0, None)
+    assert (payment.decline_code, payment.decline_class, payment.rung) == ("4001", "soft", 1)
+    assert payment.provider_payment_id is None, "the next attempt is a payment of its own"
+    assert both.invoices(subscriber)[0].status == "open"
+    assert both.status(subscriber) == "past_due"
+    assert {each.code: each.balance for each in trial(both)}["psp_clearing"] == 0
+    assert missing(both) == []
+    both.assert_promises_hold()
+    both.run_until("2026-01-20")
     both.close_books()
-    assert [str(each.state) for each in both.payments(subscriber)] == ["CAPTURED", "SETTLED"]
-    assert [str(each.state) for each in both.cycles(subscriber)] == ["opened", "closed"]
-    assert missing(both) == [(payment.id, "settlement_declined")], "the night finds the same one"
-    assert lines(both)["USD"]["reasons"] == {"captured_not_settled": -3100}
+    assert both.sent_on(subscriber) == ["2026-01-01", "2026-01-05"]
+    assert both.payment(subscriber).state == "SETTLED"
+    assert transaction(both, subscriber) != first
+    assert both.status(subscriber) == "active"
+    assert [str(each.state) for each in both.cycles(subscriber)] == ["closed"]
+    assert both.entries("payment_captured") == 2
+    assert both.entries("capture_returned") == 1
     assert lines(both)["USD"]["unexplained"] == 0
+    both.assert_everything_adds_up()
+
+
+def test_an_event_that_comes_again_undoes_no_later_capture(both: World, till: Till) -> None:
+    subscriber = declined_later(both)
+    old = transaction(both, subscriber)
+    told_of(both, subscriber)
+    both.run_until("2026-01-07")
+    assert both.payment(subscriber).state == "CAPTURED"
+
+    told_of(both, subscriber, of=old, event="bt_again")
+
+    assert both.payment(subscriber).state == "CAPTURED"
+    assert both.entries("capture_returned") == 1
+    both.close_books()
     both.assert_promises_hold()
 
 
-def test_money_that_never_comes_is_written_off_by_resolving_its_break(
+def test_a_card_that_was_replaced_meanwhile_is_tried_at_once(both: World, till: Till) -> None:
+    subscriber = declined_later(both)
+    both.new_card(subscriber, CARD)
+
+    told_of(both, subscriber)
+    both.settle()
+
+    payment = both.payment(subscriber)
+    assert (payment.state, payment.rung) == ("CAPTURED", 0)
+    assert both.status(subscriber) == "active"
+    both.assert_promises_hold()
+
+
+def test_who_has_left_owes_what_never_came(both: World, till: Till) -> None:
+    subscriber = declined_later(both)
+    cancel(both, subscriber)
+
+    told_of(both, subscriber)
+
+    assert (both.payment(subscriber).state, both.status(subscriber)) == ("CREATED", "canceled")
+    both.run_until("2026-01-20")
+    both.close_books()
+    assert (both.payment(subscriber).state, both.status(subscriber)) == ("SETTLED", "canceled")
+    both.assert_everything_adds_up()
+
+
+def test_a_declined_settlement_on_the_last_rung_is_written_off(both: World, till: Till) -> None:
+    subscriber = declined_later(both)
+    with both.engine.begin() as conn:
+        conn.execute(text("UPDATE payments SET rung = 3"))
+
+    told_of(both, subscriber)
+
+    assert both.payment(subscriber).state == "FAILED"
+    assert both.invoices(subscriber)[0].status == "uncollectible"
+    assert (both.entries("write_off"), both.status(subscriber)) == (1, "canceled")
+    both.assert_promises_hold()
+
+
+def test_what_was_given_for_the_money_leaves_a_declined_settlement_to_a_person(
     both: World, till: Till
 ) -> None:
     subscriber = declined_later(both)
+    payment = both.payment(subscriber)
+    give_back(both, payment.id, Money(1000, "USD"))
+
     told_of(both, subscriber)
-    (found,) = both.breaks()
 
-    operator.resolve(
-        both.engine, found.id,
-        reason="the bank never paid", adjustment=Money(-3100, "USD"),
-        now=both.now, actor=Actor(ActorKind.CLI, "operator"),
-    )  # fmt: skip
-    both.run_until("2026-01-12")
-
-    both.close_books()
-    assert str(both.payment(subscriber, 0).state) == "SETTLED", "it is accounted for"
-    assert str(both.cycles(subscriber)[0].state) == "closed"
-    assert {each.code: each.balance for each in trial(both)}["adjustments"] == 3100
-    assert lines(both)["USD"]["unexplained"] == 0
-    assert both.breaks() == []
+    assert missing(both) == [(payment.id, "settlement_declined")]
+    assert (both.payment(subscriber).state, both.invoices(subscriber)[0].status) == (
+        "CAPTURED",
+        "paid",
+    )
     both.assert_promises_hold()
 
 
-def test_a_declined_settlement_that_no_event_tells_is_missing_once_its_money_should_be_here(
+def test_a_declined_settlement_that_no_event_tells_is_undone_by_a_night(
     both: World, till: Till
 ) -> None:
     subscriber = declined_later(both)
@@ -296,11 +353,18 @@ def test_a_declined_settlement_that_no_event_tells_is_missing_once_its_money_sho
     both.run_until("2026-01-08")
     both.close_books()
     assert missing(both) == []
-
     both.run_until("2026-01-13")
     both.close_books()
-
     assert missing(both) == [(both.payment(subscriber).id, "missing_at_provider")]
+
+    both.run_until("2026-01-14")
+    both.close_books()
+
+    payment = both.payment(subscriber)
+    assert (payment.decline_code, both.invoices(subscriber)[0].status) == ("4001", "open")
+    assert both.breaks() == [], "its break is resolved"
+    both.run_until("2026-01-30")
+    both.close_books()
     both.assert_promises_hold()
 
 

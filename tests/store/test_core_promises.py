@@ -300,6 +300,21 @@ ATTACKS: dict[str, tuple[str, ...]] = {
         f"UPDATE payments SET next_attempt_at = now(), next_attempt_kind = 'manual'"
         f" WHERE id = {CAPTURED}",
     ),
+    "a payment of a closed cycle collected again": (
+        "what was settled, refunded or closed isn't collected again",
+        "UPDATE payments SET state = 'CREATED', captured_at = NULL, confirmed_at = NULL,"
+        f" amount_captured = 0 WHERE id = {CAPTURED}",
+    ),
+    "a settled payment collected again": (
+        "what was settled, refunded or closed isn't collected again",
+        payment(state="'CAPTURED'", captured_at="'2026-01-01'", settled_at="'2026-01-02'"),
+        f"UPDATE payments SET state = 'CREATED', captured_at = NULL, settled_at = NULL"
+        f" WHERE id = {LOOSE}",
+    ),
+    "an invoice owed again whose payment has its money": (
+        "it is paid, or something was given for it",
+        f"UPDATE invoices SET status = 'open', resolved_at = NULL WHERE id = {PAID_INVOICE}",
+    ),
     "a confirmation of what was never captured": (
         "payments_confirmed_were_captured",
         f"UPDATE payments SET confirmed_at = now() WHERE id = {CREATED}",
@@ -639,7 +654,7 @@ def test_an_invoice_changes_only_as_its_rule_says(
     )
     with app.connect() as conn:
         opened = cycle(2, "2026-03-01", "2026-04-01").replace("gen_random_uuid()", an_id("c2"))
-        run(conn, opened, there)
+        run(conn, opened, there, payment(an_id("1f")))
         if before is after or (before, after) in CHANGES:
             run(conn, change)
             return

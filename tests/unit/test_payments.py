@@ -13,6 +13,7 @@ LEGAL = {
     ("AUTHORIZED", "CAPTURED"): {"outcome", "forced_correction"},
     ("CAPTURED", "SETTLED"): {"settlement"},
     ("CAPTURED", "REFUNDED"): {"refund"},
+    ("CAPTURED", "CREATED"): {"settlement_declined"},
     ("SETTLED", "REFUNDED"): {"refund"},
     ("CREATED", "FAILED"): {"outcome", "ladder_over", "void"},
     ("AUTHORIZED", "FAILED"): {"outcome", "ladder_over", "void", "expired"},
@@ -44,10 +45,14 @@ def test_the_way_of_a_payment_that_goes_well() -> None:
         check_transition(from_, to, cause)
 
 
-def test_money_that_moved_never_goes_back_to_collecting() -> None:
-    for collected in (State.CAPTURED, State.SETTLED, State.REFUNDED):
-        for collecting in (State.CREATED, State.AUTHORIZED, State.FAILED):
-            assert (collected, collecting) not in TRANSITIONS
+def test_money_that_moved_never_goes_back_to_collecting_unless_it_never_came() -> None:
+    back = {
+        (collected, collecting): TRANSITIONS.get((collected, collecting), frozenset())
+        for collected in (State.CAPTURED, State.SETTLED, State.REFUNDED)
+        for collecting in (State.CREATED, State.AUTHORIZED, State.FAILED)
+    }
+    assert back.pop((State.CAPTURED, State.CREATED)) == {Cause.SETTLEMENT_DECLINED}
+    assert not any(back.values())
 
 
 def refusal(from_: State, to: State, cause: Cause) -> str:
@@ -58,7 +63,10 @@ def refusal(from_: State, to: State, cause: Cause) -> str:
 
 
 def test_an_illegal_transition_says_what_would_be_legal() -> None:
-    assert "it goes to: SETTLED, REFUNDED" in refusal(State.CAPTURED, State.CREATED, Cause.OUTCOME)
+    assert "it goes to: SETTLED, REFUNDED" in refusal(State.CAPTURED, State.FAILED, Cause.OUTCOME)
+    assert "allowed causes: settlement_declined" in refusal(
+        State.CAPTURED, State.CREATED, Cause.OUTCOME
+    )
     assert "it goes to: CAPTURED, SETTLED" in refusal(State.REFUNDED, State.FAILED, Cause.OUTCOME)
     assert "allowed causes: refund_failed" in refusal(State.REFUNDED, State.CAPTURED, Cause.OUTCOME)
     assert "allowed causes: forced_correction" in refusal(

@@ -233,6 +233,12 @@ def of_a_cycle() -> list[Event]:
             {"psp_clearing(stripe)": 1189, RECEIVABLE: -1189},
         ),
         (
+            "the settlement of a capture declined",
+            recipes.capture_returned(payment_captured(), effective_at=LATER),
+            f"capture_returned:{PAYMENT}:2",
+            {"psp_clearing(stripe)": -1189, RECEIVABLE: 1189},
+        ),
+        (
             "payment captured, told apart by the provider's charge",
             payment_captured(capture="ch_3Pq", amount=usd(1)),
             f"payment_captured:{PAYMENT}:ch_3Pq",
@@ -448,6 +454,17 @@ def without_cycle() -> list[Event]:
             {RECEIVABLE: 500, "revenue": -500},
         ),
         (
+            "the settlement of a one-off declined",
+            recipes.one_off_returned(
+                recipes.one_off_charged(
+                    payment_id=PAYMENT, customer_id=ANN, amount=usd(500), effective_at=AT
+                ),
+                effective_at=LATER,
+            ),
+            f"one_off_returned:{PAYMENT}",
+            {RECEIVABLE: -500, "revenue": 500},
+        ),
+        (
             "dispute opened, with its fee",
             dispute(recipes.dispute_opened, usd(1500)),
             f"dispute_opened:{DISPUTE}:txn_1",
@@ -624,6 +641,8 @@ def without_cycle() -> list[Event]:
 
 # What is taken back is dated by its own event, and names the entry that it takes back.
 TAKES_BACK = {
+    "the settlement of a capture declined": f"payment_captured:{PAYMENT}:2",
+    "the settlement of a one-off declined": f"one_off_charged:{PAYMENT}",
     "invoice voided": f"invoice_issued:{INVOICE}",
     "credit returned": f"credit_applied:{INVOICE}:{GRANT}",
     "write-off reversed by a late payment": f"write_off:{INVOICE}:1",
@@ -784,6 +803,8 @@ def test_a_source_key_is_the_same_on_a_machine_in_another_zone(
     ("take_back", "of"),
     [
         (recipes.invoice_voided, payment_captured()),
+        (recipes.capture_returned, invoice_issued()),
+        (recipes.one_off_returned, payment_captured()),
         (recipes.invoice_voided, write_off()),
         (recipes.write_off_reversed, invoice_issued()),
         (recipes.refund_failed, refund_succeeded()),

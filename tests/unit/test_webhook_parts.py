@@ -74,6 +74,7 @@ FACTS: dict[str, dict[str, object]] = {
     "answer_adopted": {"attempt": 2, "answer": "captured"},
     "attempt_not_there": {"attempt": 2},
     "authorization_ended": {"state": "CAPTURED"},
+    "capture_undone": {"code": "4001"},
     "break_recorded": {"kind": "duplicate_charge"},
     "refund_applied": {"re_1": "succeeded", "re_2": "not_ours"},
     "dispute_applied": {"state": "won", "entries": 2},

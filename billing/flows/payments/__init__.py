@@ -7,6 +7,7 @@ __all__ = [
     "captures",
     "charge_requests",
     "collecting",
+    "declined_settlements",
     "forgotten",
     "locking",
     "subscription_status",

@@ -47,24 +47,9 @@ def declined(
     `attempt_n` is None where the provider wasn't asked, because there is no payment method.
     """
     code, decline_class, advice = _decline(outcome)
-    zone = payment.zone or "UTC"
     ladder = ladder_of(conn, payment, policy)
     ends_at: datetime | None = None
-    follows = dunning.decide(
-        decline_class,
-        ladder,
-        payment.rung,
-        now,
-        zone,
-        code=advice or code,
-    )
-    if attempt_n is not None and customers.has_newer_method(conn, payment.id, attempt_n):
-        changed = decided(DecisionKind.METHOD_CHANGED_MEANWHILE, code=code)
-        follows = RetryAt(now, payment.rung, changed)
-    if is_last_attempt(payment):
-        follows = Stop(decided(DecisionKind.CANCELED_MEANWHILE, code=code))
-    if payment.invoice_id is None:
-        follows = Stop(decided(DecisionKind.NO_LADDER, code=code))
+    follows = _what_follows(conn, payment, attempt_n, outcome, ladder, now)
     if attempt_n is not None:
         follows, ends_at = _within_bounds(conn, payment, attempt_n, follows, ladder, now, policy)
         attempts.finish(
@@ -81,15 +66,61 @@ def declined(
             message=outcome.message,
             decision=follows.decision,
         )
+    known = outcome.provider_payment_id or payment.provider_payment_id
+    payments.change(conn, payment.id, now, provider_payment_id=known, ladder_ends_at=ends_at)
+    _follow(conn, payment, outcome, follows, now, policy)
+
+
+def declined_after_capture(
+    conn: Connection, payment: LockedPayment, outcome: Declined, *, now: datetime, policy: Policy
+) -> None:
+    """Write what the ladder decides on a settlement that was declined; the payment is CREATED.
+
+    The attempt succeeded at the time and stays so: what follows is that of a decline of it.
+    """
+    ladder = ladder_of(conn, payment, policy)
+    follows = _what_follows(conn, payment, payment.attempt_n, outcome, ladder, now)
+    payments.change(conn, payment.id, now, ladder_ends_at=None)
+    _follow(conn, payment, outcome, follows, now, policy)
+
+
+def _what_follows(
+    conn: Connection,
+    payment: LockedPayment,
+    attempt_n: int | None,
+    outcome: Declined | ActionRequired,
+    ladder: Dunning,
+    now: datetime,
+) -> Next:
+    """Return what the ladder decides, or what rules it out."""
+    code, decline_class, advice = _decline(outcome)
+    if payment.invoice_id is None:
+        return Stop(decided(DecisionKind.NO_LADDER, code=code))
+    if is_last_attempt(payment):
+        return Stop(decided(DecisionKind.CANCELED_MEANWHILE, code=code))
+    if attempt_n is not None and customers.has_newer_method(conn, payment.id, attempt_n):
+        changed = decided(DecisionKind.METHOD_CHANGED_MEANWHILE, code=code)
+        return RetryAt(now, payment.rung, changed)
+    zone = payment.zone or "UTC"
+    return dunning.decide(decline_class, ladder, payment.rung, now, zone, code=advice or code)
+
+
+def _follow(
+    conn: Connection,
+    payment: LockedPayment,
+    outcome: Declined | ActionRequired,
+    follows: Next,
+    now: datetime,
+    policy: Policy,
+) -> None:
+    code, decline_class, _ = _decline(outcome)
     payments.change(
         conn,
         payment.id,
         now,
-        provider_payment_id=outcome.provider_payment_id or payment.provider_payment_id,
         decline_code=code,
         decline_class=decline_class,
         decision=follows.decision,
-        ladder_ends_at=ends_at,
         lease_until=None,
         dispatch_after=NOT_HELD,
         **_next_attempt(follows, payment.rung),

@@ -7,6 +7,7 @@ difference becomes a break.
     open attempt, leased by a worker    the worker first; the event is tried again
     open attempt                        `gateway.look_up`, then `collecting.finish`
     authorised                          captured or canceled there: `authorization_outcomes.finish`
+    captured, and declined there since  `declined_settlements.undo`, or a break
     anything else                       agreed, or a break
 """
 
@@ -17,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.context import Context
-from billing.flows.payments import authorization_outcomes, collecting
+from billing.flows.payments import authorization_outcomes, collecting, declined_settlements
 from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
 from billing.flows.payments.collecting import ChargeSend, to_send
 from billing.flows.webhooks.results import (
@@ -32,6 +33,7 @@ from billing.flows.webhooks.results import (
 )
 from billing.gateway import (
     Absent,
+    Declined,
     Deferred,
     EventKind,
     Outcome,
@@ -81,6 +83,9 @@ def payment(context: Context, events: ObjectEvents) -> Effects:
     adopted = _adopt(context, ours, sending, found) if _may_be(ours, found) else None
     if adopted is not None:
         return lambda _conn: adopted
+    late = _declined_since(context, ours, found)
+    if late is not None:
+        return lambda conn: _undo(conn, context, found, ours.id, late)
     return lambda conn: _compare(conn, context, found, ours.id)
 
 
@@ -183,6 +188,32 @@ def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Hand
     step = AuthorizationStep(ours.id, ours.provider, kind, found.id, asked)
     state = authorization_outcomes.finish(context, step, outcome)
     return Handled(EventOutcome.AUTHORIZATION_ENDED, {"state": str(state)})
+
+
+# --- a capture whose settlement was declined ----------------------------------------------------
+
+
+def _declined_since(context: Context, ours: Payment, found: ProviderPayment) -> Declined | None:
+    """Return the decline of a payment that we have as captured, if the provider declined it."""
+    captured = ours.state == State.CAPTURED and ours.provider_payment_id == found.id
+    if not captured or found.status is PaymentStatus.CAPTURED:
+        return None
+    return declined_settlements.ask(context, ours)
+
+
+def _undo(
+    conn: Connection,
+    context: Context,
+    found: ProviderPayment,
+    payment_id: UUID,
+    late: Declined,
+) -> Handled:
+    ours = payments.lock_known_payment(conn, payment_id)
+    is_same = ours.provider_payment_id == found.id
+    now, policy = context.clock.now(), context.policy
+    if is_same and declined_settlements.undo(conn, ours, late, now=now, policy=policy):
+        return Handled(EventOutcome.CAPTURE_UNDONE, {"code": late.decline_code})
+    return _compare(conn, context, found, payment_id)
 
 
 # --- a payment that waits for nothing -----------------------------------------------------------

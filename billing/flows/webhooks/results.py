@@ -34,6 +34,8 @@ class EventOutcome(StrEnum):
     """The open attempt is not among the provider's charges: the event is about an earlier one."""
     AUTHORIZATION_ENDED = "authorization_ended"
     """An authorised payment was captured or canceled at the provider."""
+    CAPTURE_UNDONE = "capture_undone"
+    """The settlement of a captured payment was declined: it is collected again."""
     BREAK_RECORDED = "break_recorded"
 
     REFUND_APPLIED = "refund_applied"

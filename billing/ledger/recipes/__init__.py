@@ -35,7 +35,12 @@ from billing.ledger.recipes.invoices import (
     write_off_reversed,
 )
 from billing.ledger.recipes.legs import reversal
-from billing.ledger.recipes.payments import one_off_charged, payment_captured
+from billing.ledger.recipes.payments import (
+    capture_returned,
+    one_off_charged,
+    one_off_returned,
+    payment_captured,
+)
 from billing.ledger.recipes.refunds import (
     refund_failed,
     refund_requested,
@@ -56,6 +61,7 @@ from billing.ledger.recipes.settlement import (
 
 __all__ = [
     "adjustment",
+    "capture_returned",
     "credit_applied",
     "credit_bought",
     "credit_expired",
@@ -75,6 +81,7 @@ __all__ = [
     "invoice_voided",
     "movement_booked",
     "one_off_charged",
+    "one_off_returned",
     "payment_captured",
     "payout_arrived",
     "payout_came_back",

@@ -6,7 +6,7 @@ from datetime import datetime
 from billing.ledger import keys
 from billing.ledger.journal import Entry
 from billing.ledger.keys import EntryKind
-from billing.ledger.recipes.legs import REVENUE, clearing, postings, receivable
+from billing.ledger.recipes.legs import REVENUE, clearing, postings, receivable, taken_back
 from billing.rules.money import Money
 
 
@@ -34,6 +34,20 @@ def payment_captured(
             credit=[(receivable(customer_id), amount)],
         ),
         cycle_id=cycle_id,
+    )
+
+
+def capture_returned(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
+    """The money of a capture never came: its entry is reversed exactly, and is owed again."""
+    return taken_back(
+        of, EntryKind.PAYMENT_CAPTURED, EntryKind.CAPTURE_RETURNED, effective_at, after_close
+    )
+
+
+def one_off_returned(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
+    """The money of a charge without an invoice never came; this follows `capture_returned`."""
+    return taken_back(
+        of, EntryKind.ONE_OFF_CHARGED, EntryKind.ONE_OFF_RETURNED, effective_at, after_close
     )
 
 

@@ -194,8 +194,10 @@ def _late_keys(billed: Billed) -> Iterator[str]:
     if billed.payment is None:
         return
     yield keys.one_off_charged(billed.payment.id)
+    yield keys.one_off_returned(billed.payment.id)
     for n in range(1, billed.payment.attempt_n + 1):
         yield keys.payment_captured(billed.payment.id, n)
+        yield keys.capture_returned(billed.payment.id, n)
 
 
 def _money_keys(conn: Connection, billed: Billed) -> Iterator[str]:

@@ -19,10 +19,12 @@ SELECT p.currency, sum(p.amount) AS amount
  GROUP BY p.currency ORDER BY p.currency
 """)  # noqa: S608  our constants
 
-# A capture has the number of its attempt, or the charge or transaction that corrected it.
+# A capture has the number of its attempt, or the charge or transaction that corrected it; its
+# reversal has the same.
 _CAPTURES = text(f"""
-SELECT '{EntryKind.PAYMENT_CAPTURED}:' || p.id || ':' || x.capture AS key
+SELECT k.kind || ':' || p.id || ':' || x.capture AS key
   FROM payments p
+ CROSS JOIN (VALUES ('{EntryKind.PAYMENT_CAPTURED}'), ('{EntryKind.CAPTURE_RETURNED}')) k(kind)
  CROSS JOIN LATERAL (
        SELECT n::text AS capture FROM generate_series(0, p.attempt_n) n
         UNION SELECT p.provider_charge_id WHERE p.provider_charge_id IS NOT NULL
@@ -50,7 +52,7 @@ def booked(conn: Connection, provider: str, keys: Sequence[str]) -> tuple[Money,
 
 
 def captures_of(conn: Connection, payment_id: UUID) -> list[str]:
-    """Return the keys under which a capture of this payment may be booked."""
+    """Return the keys under which a capture of this payment, or its return, may be booked."""
     return [row.key for row in conn.execute(_CAPTURES, {"payment": payment_id})]
 
 

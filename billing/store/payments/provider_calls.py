@@ -232,6 +232,18 @@ _LAST = text(
 )
 
 
+_SUCCEEDED_CHARGE = text(
+    "SELECT * FROM provider_calls WHERE subject_id = :subject AND kind = 'charge'"
+    " AND outcome = 'succeeded' ORDER BY n DESC LIMIT 1"
+)
+
+
+def succeeded_charge(conn: Connection, payment_id: UUID) -> ProviderCall | None:
+    """Return the newest charge of a payment that succeeded, if there was one."""
+    row = conn.execute(_SUCCEEDED_CHARGE, {"subject": payment_id}).one_or_none()
+    return call_of(row) if row else None
+
+
 def last(conn: Connection, subject_id: UUID, kind: CallKind) -> ProviderCall | None:
     """Return the subject's newest call of this kind, if there was one."""
     row = conn.execute(_LAST, {"subject": subject_id, "kind": kind}).one_or_none()

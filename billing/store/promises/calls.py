@@ -42,7 +42,10 @@ _PAYMENTS = check(
                                       AND c.provider = p.provider
                    WHEN 'capture' THEN c.request ->> 'amount'
                                        IS DISTINCT FROM p.amount_captured::text
-                   ELSE p.captured_at IS NULL
+                   ELSE p.captured_at IS NULL AND c.finished_at > coalesce(
+                          (SELECT max(t.at) FROM payment_transitions t
+                            WHERE t.payment_id = p.id AND t.cause = 'settlement_declined'),
+                          '-infinity')
                         AND NOT (p.capture_method = 'manual' AND p.state <> 'CREATED') END)""",
     "idempotency_key",
 )

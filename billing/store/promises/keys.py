@@ -10,8 +10,10 @@ from billing.store.promises.check import PAID_STATES, STANDS, check
 
 _REVERSALS: Final = in_list(
     (
+        EntryKind.CAPTURE_RETURNED,
         EntryKind.DISPUTE_LOST_REVERSED,
         EntryKind.INVOICE_VOIDED,
+        EntryKind.ONE_OFF_RETURNED,
         EntryKind.PAYOUT_RETURNED,
         EntryKind.REFUND_FAILED,
         EntryKind.REFUND_RETURNED,

@@ -124,7 +124,10 @@ _ATTEMPTS = check(
     SELECT * FROM (
       SELECT p.id, p.state, p.capture_method, p.attempt_n, coalesce(a.attempts, 0) AS attempts,
              coalesce(a.first, 1) AS first, coalesce(a.last, 0) AS last,
-             coalesce(a.open, 0) AS open, a.last_open, coalesce(a.succeeded, 0) AS succeeded,
+             coalesce(a.open, 0) AS open, a.last_open,
+             coalesce(a.succeeded, 0)
+             - (SELECT count(*) FROM payment_transitions t
+                 WHERE t.payment_id = p.id AND t.cause = 'settlement_declined') AS succeeded,
              p.state IN {PAID_STATES} AS paid
         FROM payments p
         LEFT JOIN (SELECT payment_id, count(*) AS attempts, min(n) AS first, max(n) AS last,
@@ -135,7 +138,7 @@ _ATTEMPTS = check(
           ON a.payment_id = p.id) counted
      WHERE attempts <> attempt_n OR first <> 1 OR last <> attempts
         OR open > 1 OR (open = 1 AND (last_open <> attempt_n OR paid OR state = 'FAILED'))
-        OR succeeded > 1
+        OR succeeded NOT IN (0, 1)
         OR (succeeded = 1 AND NOT paid
             AND NOT (capture_method = 'manual' AND state IN ('AUTHORIZED', 'FAILED')))
         OR (succeeded = 0 AND paid AND NOT EXISTS (

@@ -1,10 +1,11 @@
-"""Refunds of ours that the settlement shows otherwise than they are here."""
+"""What the settlement shows otherwise than it is here, and the provider is asked about."""
 
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from billing.rules.reconciliation import MovementKind
+from billing.rules.reconciliation import BreakKind, MovementKind
 
 ASKED_MAX: Final = 1_000
 
@@ -19,6 +20,23 @@ _REFUNDS = text(
      ORDER BY r.source_id LIMIT :limit
     """  # noqa: S608  our constants
 )
+
+
+_CAPTURES = text(
+    f"""
+    SELECT DISTINCT p.id
+      FROM breaks b JOIN payments p ON p.id = b.payment_id
+     WHERE b.provider = :provider AND b.resolved_at IS NULL
+       AND b.kind = '{BreakKind.MISSING_AT_PROVIDER}' AND p.state = 'CAPTURED'
+     ORDER BY p.id LIMIT :limit
+    """  # noqa: S608  our constants
+)
+
+
+def captures(conn: Connection, provider: str) -> list[UUID]:
+    """Return at most `ASKED_MAX` captures of ours that are missing at the provider."""
+    rows = conn.execute(_CAPTURES, {"provider": provider, "limit": ASKED_MAX})
+    return [row.id for row in rows]
 
 
 def refunds(conn: Connection, provider: str) -> list[str]:
