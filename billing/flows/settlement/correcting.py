@@ -17,6 +17,7 @@ from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
 from billing.rules.actor import Actor
 from billing.rules.decisions import DecisionKind, decided
+from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome, CallKind, Cause, State
 from billing.rules.reconciliation import BreakKind, RowOutcome
@@ -66,15 +67,15 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     payment = payments.lock_known_payment(conn, row.payment_id)
     if step.context.policy.is_held(payment.lease_until, step.context.clock.wall()):
         return "left_to_a_worker"
+    if (otherwise := _otherwise(payment, row)) is not None:
+        # The payment was decided after matching: this row is a break of the next run.
+        settlement_rows.decide_row(
+            conn, step.provider, transaction_id, str(otherwise), now, done=False
+        )
+        return str(otherwise)
     if payment.captured_at is None:
         _capture(conn, payment, row, step)
         corrected = "corrected"
-    elif _another_charge(payment, row):
-        # The payment was booked meanwhile from another charge: this row is a break of the next run.
-        settlement_rows.decide_row(
-            conn, step.provider, transaction_id, str(BreakKind.DUPLICATE_CHARGE), now, done=False
-        )
-        return "another_charge"
     else:
         corrected = "captured_meanwhile"
     settlement_rows.decide_row(
@@ -90,6 +91,17 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
         now=now,
     )
     return corrected
+
+
+def _otherwise(payment: LockedPayment, row: SettlementRow) -> BreakKind | None:
+    """Return what the row is now if its payment was decided otherwise since it was matched.
+
+    It was booked from another charge, or its invoice was voided: nobody owes it any more.
+    """
+    if payment.captured_at is not None:
+        return BreakKind.DUPLICATE_CHARGE if _another_charge(payment, row) else None
+    is_void = payment.state is State.FAILED and payment.invoice_status is InvoiceStatus.VOID
+    return BreakKind.CAPTURED_AT_PROVIDER_ONLY if is_void else None
 
 
 def _another_charge(payment: LockedPayment, row: SettlementRow) -> bool:

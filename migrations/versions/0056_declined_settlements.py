@@ -1,13 +1,13 @@
 """A captured payment whose settlement is declined is collected again, and its invoice is owed again.
 
-Revision ID: 0055
-Revises: 0054
+Revision ID: 0056
+Revises: 0055
 """
 
 from alembic import op
 
-revision = "0055"
-down_revision = "0054"
+revision = "0056"
+down_revision = "0055"
 branch_labels: str | None = None
 depends_on: str | None = None
 
