@@ -63,6 +63,7 @@ class ErrorCode(StrEnum):
     CHANGE_ENDING = "change_ending"
     CHANGE_NOT_FOUND = "change_not_found"
     CHANGE_HOLDS = "change_holds"
+    CHANGE_RESTED_ON = "change_rested_on"
     CHANGE_ID_TAKEN = "change_id_taken"
     QUOTE_MOVED = "quote_moved"
     DATE_PASSED = "date_passed"

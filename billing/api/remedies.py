@@ -53,6 +53,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CHANGE_ENDING: "resume it: that takes the cancellation back",
     ErrorCode.CHANGE_NOT_FOUND: "its timeline tells the ids of changes",
     ErrorCode.CHANGE_HOLDS: "make another change",
+    ErrorCode.CHANGE_RESTED_ON: "withdraw change {change_id} first",
     ErrorCode.CHANGE_ID_TAKEN: "use another key for another change",
     ErrorCode.DATE_PASSED: "name a date to come",
     ErrorCode.QUOTE_MOVED: "ask for a new quote",

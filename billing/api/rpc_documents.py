@@ -42,6 +42,26 @@ def change(view: View) -> pb.SubscriptionChange:
         invoice=None if view["invoice"] is None else _invoice(view["invoice"]),
         notes=[_note(note) for note in view["notes"]],
         digest=view["digest"],
+        periods=None if view["periods"] is None else _periods(view["periods"]),
+    )
+
+
+def _periods(view: View) -> pb.MovedPeriods:
+    return pb.MovedPeriods(
+        n=view["n"],
+        starts_at=instant(view["starts_at"]),
+        before=_schedule(view["before"]),
+        after=_schedule(view["after"]),
+    )
+
+
+def _schedule(view: View) -> pb.PeriodSchedule:
+    return pb.PeriodSchedule(
+        every=view["every"],
+        zone=view["zone"],
+        anchor_day=view["anchor_day"] or 0,
+        anchor_month=view["anchor_month"] or 0,
+        anchor_weekday=view["anchor_weekday"] or 0,
     )
 
 

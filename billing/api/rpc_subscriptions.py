@@ -210,12 +210,22 @@ def _asked(order: pb.ChangeOrder) -> dict[str, Any]:
         "quantity": order.quantity or None,
         "items": dict(order.items),
         "applies": _APPLIES[order.applies],
+        "billing_day": order.billing_day or None,
+        "zone": order.zone,
         "credit": "refund" if order.refund else None,
     }
 
 
 def _order(body: request_schemas.ChangeOrderBody) -> ChangeOrder:
-    return ChangeOrder(body.plan, body.quantity, body.items, body.applies, credit=body.credit)
+    return ChangeOrder(
+        plan=body.plan,
+        quantity=body.quantity,
+        items=body.items,
+        applies=body.applies,
+        billing_day=body.billing_day,
+        zone=body.zone,
+        credit=body.credit,
+    )
 
 
 def _line(line: pb.LineToCredit) -> dict[str, int]:

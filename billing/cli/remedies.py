@@ -79,6 +79,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.CHANGE_NOT_FOUND: "`billing subscriptions timeline` tells the ids of changes",
     ErrorCode.CHANGE_HOLDS: "make another change",
+    ErrorCode.CHANGE_RESTED_ON: "withdraw change {change_id} first",
     ErrorCode.CHANGE_ID_TAKEN: "use another id for another change",
     ErrorCode.DATE_PASSED: "name a date to come",
     ErrorCode.QUOTE_MOVED: "ask for a new quote with --quote and look at it",

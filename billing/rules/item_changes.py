@@ -171,6 +171,27 @@ def scheduled(changes: Sequence[ItemChange], after: datetime) -> list[ItemChange
     ]
 
 
+def days_without(
+    changes: Sequence[ItemChange], withdrawn: UUID, after: datetime
+) -> list[tuple[ItemChange, HeldTerms]]:
+    """Return the changes to come that ask for a billing day, each with what it is asked of.
+
+    That is what is held with it when the change that is to be withdrawn isn't there any more. One
+    that names a plan itself, which has the day, isn't among them.
+    """
+    gone = _withdrawn(changes) | {withdrawn}
+    left = [change for change in changes if change.change_id not in gone]
+    found = []
+    for change in scheduled(left, after):
+        order, change_id = change.schedule, change.change_id
+        if change.plan is not None or order is None or order.billing_day is None:
+            continue
+        held = None if change_id is None else held_after(left, change_id, None)
+        if held is not None:
+            found.append((change, held))
+    return found
+
+
 def orders_of(changes: Sequence[ItemChange]) -> list[DatedOrder]:
     """Return what changes say of a subscription's schedule, without those that were withdrawn."""
     withdrawn = _withdrawn(changes)

@@ -26,6 +26,15 @@ code = "spring"
 percent = "10"
 for = "forever"
 """
+ANY_DAY = """
+[[plan]]
+code = "any-day"
+every = "1 month"
+
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "31.00" }
+"""
 _CREDIT: Final = ("GrantCredit", "CreateCreditNote")
 
 
@@ -102,6 +111,47 @@ def test_a_change_is_quoted_and_made_once_a_key(caller: Caller, ada: str, world:
     invoices = caller.found("/v1/invoices")["data"]
     assert (invoices[0]["kind"], invoices[0]["due"]) == ("change", first.change.invoice.due_cents)
     world.assert_everything_adds_up()
+
+
+def test_a_billing_day_and_a_zone_are_changed_as_over_http(
+    caller: Caller, ada: str, world: World
+) -> None:
+    world.publish(ADDONS + COUPON + ANY_DAY)
+    asked_for = order(idempotency_key="any", plan="any-day", items={}, coupons=[])
+    ada = call(caller, "Subscribe", asked_for).subscription.id
+    world.run_until("2026-01-15 10:00")
+    moved = pb.ChangeOrder(billing_day=20, zone="Europe/Berlin")
+    asked = {"billing_day": 20, "zone": "Europe/Berlin"}
+    path = f"/v1/subscriptions/{ada}/changes"
+
+    quoted = call(caller, "QuoteChange", pb.QuoteChangeRequest(subscription=ada, order=moved))
+    by_http = caller.post(f"{path}/quote", asked).json()
+    made = call(caller, "MakeChange", pb.MakeChangeRequest(
+        idempotency_key="day", subscription=ada, order=moved,
+        quote_digest=quoted.change.digest))  # fmt: skip
+    same = caller.post(path, asked | {"quote_digest": quoted.change.digest}, "day")
+
+    periods, told = made.change.periods, by_http["periods"]
+    assert quoted.change.digest == by_http["digest"]
+    assert (periods.n, periods.after.anchor_day, periods.after.zone) == (1, 20, "Europe/Berlin")
+    assert (periods.before.anchor_day, periods.before.zone) == (0, "UTC")
+    assert periods.after.every == told["after"]["every"] == "1 month"
+    assert periods.starts_at.ToDatetime(UTC) == datetime.fromisoformat(told["starts_at"])
+    assert (same.json()["id"], same.headers["Idempotency-Replayed"]) == (made.change.id, "true")
+    world.run_until("2026-02-21")
+    assert caller.found(f"/v1/subscriptions/{ada}")["renews_at"] == "2026-03-19T23:00:00Z"
+    world.assert_everything_adds_up()
+
+
+def test_a_change_that_moves_no_period_tells_of_none(caller: Caller, ada: str) -> None:
+    seats = pb.ChangeOrder(items={"seats": 8})
+    quoted = call(caller, "QuoteChange", pb.QuoteChangeRequest(subscription=ada, order=seats))
+    wrong = refusal(caller, "QuoteChange", pb.QuoteChangeRequest(
+        subscription=ada, order=pb.ChangeOrder(billing_day=32)))  # fmt: skip
+
+    assert not quoted.change.HasField("periods")
+    assert wrong[0] == Code.INVALID_ARGUMENT
+    assert "billing_day" in wrong[2]
 
 
 def test_what_a_change_takes_away_is_told_as_a_note(caller: Caller, ada: str) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -178,6 +179,55 @@ def test_a_withdrawn_change_leaves_the_schedule_as_it_was(world: World) -> None:
     world.run_until("2026-03-02")
 
     assert dues(world, customer) == [3100] * 3
+    world.assert_everything_adds_up()
+
+
+def test_a_billing_day_holds_the_change_of_plan_that_it_rests_on(world: World) -> None:
+    """A plan with days of its own never begins its periods on another one."""
+    world.publish(PLANS)
+    customer = world.subscribed("quarterly")
+    world.run_until("2026-01-10")
+    plan = change(world, customer, LATER, plan="monthly").terms.change.change_id
+    day = change(world, customer, LATER, billing_day=15).terms.change.change_id
+    assert plan is not None
+    assert day is not None
+    withdraw = partial(
+        changing.withdraw,
+        world.engine,
+        customer.reference,
+        asked=ChangeAsked(world.now, CLI, "a mistake"),
+    )
+
+    with pytest.raises(BillingError) as refused:
+        withdraw(plan, withdrawal_id=new_id())
+    withdraw(day, withdrawal_id=new_id())
+    withdraw(plan, withdrawal_id=new_id())
+    world.run_until("2026-04-02")
+
+    assert refused.value.code is ErrorCode.CHANGE_RESTED_ON
+    assert refused.value.facts["change_id"] == day
+    assert [start for start, _ in periods(world, customer)] == ["2026-01-01", "2026-04-01"]
+    world.assert_everything_adds_up()
+
+
+def test_a_billing_day_that_its_own_plan_leaves_open_holds_nothing(world: World) -> None:
+    """Of two changes to plans of any day the first may go, and one that names plan and day may."""
+    world.publish(PLANS)
+    customer = world.subscribed("quarterly")
+    world.run_until("2026-01-10")
+    first = change(world, customer, LATER, plan="yearly").terms.change.change_id
+    change(world, customer, LATER, plan="monthly")
+    change(world, customer, LATER, billing_day=15)
+    assert first is not None
+
+    changing.withdraw(
+        world.engine, customer.reference, first,
+        withdrawal_id=new_id(), asked=ChangeAsked(world.now, CLI, "a mistake"),
+    )  # fmt: skip
+    world.run_until("2026-05-16")
+
+    starts = [start for start, _ in periods(world, customer)]
+    assert starts == ["2026-01-01", "2026-04-01", "2026-04-15", "2026-05-15"]
     world.assert_everything_adds_up()
 
 

@@ -28,10 +28,16 @@ from billing.ids import derived_id, new_id
 from billing.queries.subscriptions import find_subscription
 from billing.rules import invoices as invoice_rules
 from billing.rules.actor import RECONCILER
-from billing.rules.item_changes import Applies, ChangeAsked, ItemChange, scheduled
+from billing.rules.item_changes import (
+    Applies,
+    ChangeAsked,
+    ItemChange,
+    days_without,
+    scheduled,
+)
 from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
 from billing.store.payments import invoices
-from billing.store.subscriptions import item_changes, segments, subscriptions
+from billing.store.subscriptions import item_changes, plans, segments, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
@@ -253,7 +259,7 @@ def withdraw(
 ) -> Subscription:
     """Take a change back that doesn't hold yet; return the subscription.
 
-    Raises `NotFound`; `Conflict` where the change holds already.
+    Raises `NotFound`; `Conflict` where the change holds already, or another one rests on it.
     """
     with marked(CrashPoint.CHANGE_WITHDRAWN), engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
@@ -271,6 +277,7 @@ def withdraw(
                 code=ErrorCode.CHANGE_HOLDS,
                 change_id=withdrawn,
             )
+        _refuse_rested_on(conn, subscription, known, withdrawn, asked.at)
         back = ItemChange(
             kind=DatedChangeKind.WITHDRAW,
             holds_from=asked.at,
@@ -289,6 +296,27 @@ def withdraw(
             why=asked.why,
         )
         return subscription
+
+
+def _refuse_rested_on(
+    conn: Connection,
+    subscription: Subscription,
+    known: Sequence[ItemChange],
+    withdrawn: UUID,
+    now: datetime,
+) -> None:
+    """Refuse to withdraw a change of plan that made a billing day possible. Raises: Conflict."""
+    catalog = plans.published(conn)
+    for change, held in days_without(known, withdrawn, now):
+        versions = {each.effective: each for each in catalog[held.plan].versions}
+        if not schedules.takes_billing_day(versions[held.version]):
+            raise Conflict(
+                f"change {change.change_id} asks for a billing day, which plan {held.plan} doesn't"
+                " leave open",
+                code=ErrorCode.CHANGE_RESTED_ON,
+                subscription_id=subscription.id,
+                change_id=change.change_id,
+            )
 
 
 def _plan_without(

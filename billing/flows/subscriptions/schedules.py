@@ -17,6 +17,7 @@ from billing.store.subscriptions import cycles
 from billing.store.subscriptions.subscriptions import Subscription
 
 _DAYS_OF_MONTHS: Final = range(1, 32)
+_MONTHS: Final = ("month", "year")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,8 @@ def _check_zone(zone: str) -> None:
 def _check_billing_day(day: int, version: PlanVersion) -> None:
     if day not in _DAYS_OF_MONTHS:
         raise BadInput(f"a billing day is from 1 to 31, not {day}", where="billing_day")
-    in_months = version.every.unit in ("month", "year")
-    if not in_months or version.anchor_day is not None:
+    if not takes_billing_day(version):
+        in_months = version.every.unit in _MONTHS
         by_plan = f"on day {version.anchor_day}" if in_months else f"every {version.every}"
         raise BadInput(
             f"plan {version.plan} says when periods begin: {by_plan}",
@@ -111,6 +112,11 @@ def _check_billing_day(day: int, version: PlanVersion) -> None:
             code=ErrorCode.CHANGE_BILLING_DAY,
             plan=version.plan,
         )
+
+
+def takes_billing_day(version: PlanVersion) -> bool:
+    """Tell whether periods of a plan may begin on any day of the month."""
+    return version.every.unit in _MONTHS and version.anchor_day is None
 
 
 def last_billed_start(conn: Connection, subscription: Subscription) -> datetime | None:
@@ -139,5 +145,5 @@ def begins_already(schedule: Schedule, day: int) -> bool:
     first = nth(schedule, 0 if schedule.trial is None else 1).period.start
     local = to_local(first, schedule.anchor.zone)
     is_midnight = (local.hour, local.minute, local.second) == (0, 0, 0)
-    in_months = schedule.cadence.unit in ("month", "year")
+    in_months = schedule.cadence.unit in _MONTHS
     return in_months and is_midnight and day == (schedule.month_day or local.day)

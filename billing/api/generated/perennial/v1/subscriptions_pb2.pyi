@@ -108,7 +108,7 @@ class SubscribeResponse(_message.Message):
     def __init__(self, subscription: _Optional[_Union[Subscription, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class ChangeOrder(_message.Message):
-    __slots__ = ("plan", "quantity", "items", "applies", "refund")
+    __slots__ = ("plan", "quantity", "items", "applies", "refund", "billing_day", "zone")
     class ItemsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -121,12 +121,42 @@ class ChangeOrder(_message.Message):
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     APPLIES_FIELD_NUMBER: _ClassVar[int]
     REFUND_FIELD_NUMBER: _ClassVar[int]
+    BILLING_DAY_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
     plan: str
     quantity: int
     items: _containers.ScalarMap[str, int]
     applies: ChangeApplies
     refund: bool
-    def __init__(self, plan: _Optional[str] = ..., quantity: _Optional[int] = ..., items: _Optional[_Mapping[str, int]] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., refund: _Optional[bool] = ...) -> None: ...
+    billing_day: int
+    zone: str
+    def __init__(self, plan: _Optional[str] = ..., quantity: _Optional[int] = ..., items: _Optional[_Mapping[str, int]] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., refund: _Optional[bool] = ..., billing_day: _Optional[int] = ..., zone: _Optional[str] = ...) -> None: ...
+
+class PeriodSchedule(_message.Message):
+    __slots__ = ("every", "zone", "anchor_day", "anchor_month", "anchor_weekday")
+    EVERY_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_DAY_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_MONTH_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_WEEKDAY_FIELD_NUMBER: _ClassVar[int]
+    every: str
+    zone: str
+    anchor_day: int
+    anchor_month: int
+    anchor_weekday: int
+    def __init__(self, every: _Optional[str] = ..., zone: _Optional[str] = ..., anchor_day: _Optional[int] = ..., anchor_month: _Optional[int] = ..., anchor_weekday: _Optional[int] = ...) -> None: ...
+
+class MovedPeriods(_message.Message):
+    __slots__ = ("n", "starts_at", "before", "after")
+    N_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    n: int
+    starts_at: _timestamp_pb2.Timestamp
+    before: PeriodSchedule
+    after: PeriodSchedule
+    def __init__(self, n: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before: _Optional[_Union[PeriodSchedule, _Mapping]] = ..., after: _Optional[_Union[PeriodSchedule, _Mapping]] = ...) -> None: ...
 
 class HeldTerms(_message.Message):
     __slots__ = ("plan", "version", "items", "addons")
@@ -211,7 +241,7 @@ class ChangeNote(_message.Message):
     def __init__(self, invoice: _Optional[str] = ..., currency: _Optional[str] = ..., discount_cents: _Optional[int] = ..., net_cents: _Optional[int] = ..., tax_cents: _Optional[int] = ..., total_cents: _Optional[int] = ..., destination: _Optional[_Union[NoteDestination, str]] = ...) -> None: ...
 
 class SubscriptionChange(_message.Message):
-    __slots__ = ("id", "subscription_id", "applies", "holds_from", "before", "after", "invoice", "notes", "digest")
+    __slots__ = ("id", "subscription_id", "applies", "holds_from", "before", "after", "invoice", "notes", "digest", "periods")
     ID_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_ID_FIELD_NUMBER: _ClassVar[int]
     APPLIES_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +251,7 @@ class SubscriptionChange(_message.Message):
     INVOICE_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PERIODS_FIELD_NUMBER: _ClassVar[int]
     id: str
     subscription_id: str
     applies: ChangeApplies
@@ -230,7 +261,8 @@ class SubscriptionChange(_message.Message):
     invoice: ChangeInvoice
     notes: _containers.RepeatedCompositeFieldContainer[ChangeNote]
     digest: str
-    def __init__(self, id: _Optional[str] = ..., subscription_id: _Optional[str] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., holds_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before: _Optional[_Union[HeldTerms, _Mapping]] = ..., after: _Optional[_Union[HeldTerms, _Mapping]] = ..., invoice: _Optional[_Union[ChangeInvoice, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[ChangeNote, _Mapping]]] = ..., digest: _Optional[str] = ...) -> None: ...
+    periods: MovedPeriods
+    def __init__(self, id: _Optional[str] = ..., subscription_id: _Optional[str] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., holds_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before: _Optional[_Union[HeldTerms, _Mapping]] = ..., after: _Optional[_Union[HeldTerms, _Mapping]] = ..., invoice: _Optional[_Union[ChangeInvoice, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[ChangeNote, _Mapping]]] = ..., digest: _Optional[str] = ..., periods: _Optional[_Union[MovedPeriods, _Mapping]] = ...) -> None: ...
 
 class QuoteChangeRequest(_message.Message):
     __slots__ = ("subscription", "order")

@@ -74,7 +74,7 @@ class SubscriptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MakeChange(self, request, context):
-        """Changes plan or quantities; with the digest of a quote only if nothing has moved since.
+        """Changes plan, quantities, billing day or zone; with the digest of a quote only if nothing has moved since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
