@@ -19,6 +19,7 @@ _WHY: Final[Mapping[Why, str]] = {
     Why.CANNOT_OPEN: "its period can't be opened: publish a catalog by which it can",
     Why.CANNOT_CHANGE: "its change can't be made again: publish a catalog by which it can",
     Why.OTHER_CHANGE: "its change comes to something else here: make it at the period's end",
+    Why.OTHER_NUMBER: "its invoice has another number here than its charge names",
     Why.UNPAID: "its subscription is unpaid here: resume it, or cancel it",
     Why.OTHER_PERIODS: "its subscription's periods begin at other instants here: cancel it",
     Why.NOT_COLLECTED: "its payment isn't collected any more: the settlement books it",

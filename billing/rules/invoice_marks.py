@@ -15,6 +15,7 @@ from billing.rules.request_marks import REQUEST
 
 _ISSUED: Final = "issued"
 _CHANGE: Final = "change"
+_CREDIT: Final = "credit"
 LONGEST: Final = 500
 """How many characters an object carries at most under a name."""
 
@@ -35,15 +36,28 @@ class ChangeMark:
 
 
 @dataclass(frozen=True, slots=True)
+class TopUpMark:
+    """Credit that a customer bought: its invoice, and what the payment of it grants."""
+
+    invoice_id: UUID
+    priority: int
+    valid_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceMark:
-    """When an invoice was issued, and the change that it was for, if there was one."""
+    """When an invoice was issued, and the change or the credit that it was for, if any."""
 
     issued_at: datetime
     change: ChangeMark | None = None
+    top_up: TopUpMark | None = None
 
     def as_metadata(self) -> Mapping[str, str]:
         """Return what the charge carries. A change that is too long for it isn't named."""
         issued = f"{_ISSUED} {self.issued_at.astimezone(UTC).isoformat(timespec='microseconds')}"
+        if self.top_up is not None:
+            granted = json.dumps([self.top_up.priority, self.top_up.valid_days])
+            return {REQUEST: f"{issued} {_CREDIT} {self.top_up.invoice_id} {granted}"}
         if self.change is None:
             return {REQUEST: issued}
         asked: dict[str, Any] = {"items": dict(self.change.items)} if self.change.items else {}
@@ -63,10 +77,18 @@ def read_invoice_mark(metadata: Mapping[str, str]) -> InvoiceMark | None:
         return None
     try:
         issued_at = datetime.fromisoformat(parts[1])
-        change = _change_of(parts[3], parts[4]) if len(parts) == 5 else None
+        of = parts[2:] if len(parts) == 5 else ["", "", ""]
+        change = _change_of(of[1], of[2]) if of[0] == _CHANGE else None
+        top_up = _top_up_of(of[1], of[2]) if of[0] == _CREDIT else None
     except (ValueError, TypeError, AttributeError):
         return None
-    return None if issued_at.tzinfo is None else InvoiceMark(issued_at, change)
+    return None if issued_at.tzinfo is None else InvoiceMark(issued_at, change, top_up)
+
+
+def _top_up_of(invoice_id: str, words: str) -> TopUpMark:
+    priority, valid_days = json.loads(words)
+    days = None if valid_days is None else int(valid_days)
+    return TopUpMark(UUID(invoice_id), int(priority), days)
 
 
 def _change_of(change_id: str, words: str) -> ChangeMark:

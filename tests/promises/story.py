@@ -4,24 +4,27 @@ Time goes from January to April 2026. What stands in the rows was written by the
 event that no process of a scenario writes is inserted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from billing.flows.breaks import exchanges, operator
 from billing.flows.breaks.exchanges import Exchange
 from billing.flows.cycles.digest_repair import repair
-from billing.flows.payments import authorizations
+from billing.flows.payments import authorizations, declined_settlements
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.idempotency import Claim, KeyedAnswer, KeyedRequest, claim, keep
 from billing.flows.subscriptions import lifecycle, reanchoring
-from billing.gateway.kinds import DisputeStage
+from billing.gateway import Declined
+from billing.gateway.kinds import DeclineClass, DisputeStage
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
+from billing.store.payments import payments
 from billing.workers.daemons.webhooks import Webhooks
 from tests.promises import story_of_items, story_of_taxes, story_of_usage
 from tests.scenarios.money import (
@@ -128,6 +131,7 @@ def _subscribers(world: World) -> dict[str, Subscriber]:
     people["late"] = world.subscribed("lenient", card="pm_sbx_insufficient_funds_4_then_ok")
     people["forgiven"] = world.subscribed("lenient", card="pm_sbx_insufficient_funds")
     people["moved"] = world.subscribed("monthly", zone="Europe/Berlin")
+    people["bounced"] = world.subscribed("monthly")
     there = world.customer(provider="eu")
     people["there"] = world.subscribe(*there, "monthly")
     people["there too"] = world.subscribe(*world.customer(provider="eu"), "monthly")
@@ -140,8 +144,10 @@ def _january(world: World, people: dict[str, Subscriber], folder: Path) -> None:
     give_back(world, world.payment(people["in part"]).id, usd(700))
     give_back(world, world.payment(people["there"]).id, usd(300))
     world.settle()
+    bounced = _hidden(world, people["bounced"])
     world.close_books()
     _events(world)
+    _declined_settlements(world, bounced)
     _charges_without_invoices(world, folder)
     world.run_until("2026-01-12")
     change(world, people["paused"], lifecycle.pause)
@@ -162,6 +168,29 @@ def _january(world: World, people: dict[str, Subscriber], folder: Path) -> None:
     apply_events_of_dispute(world, open_dispute(world, world.payment(people["two"]).id, amount=900))
     _lost_and_won(world, people["resumed"])
     world.close_books()
+
+
+def _hidden(world: World, subscriber: Subscriber) -> list[UUID]:
+    """Hide what was captured of a period, and of a charge without an invoice; return both."""
+    captured = [world.payment(subscriber).id, one_off(world, usd(4900))]
+    world.settle()
+    for payment_id in captured:
+        charge = payment_row(world, payment_id).provider_charge_id
+        control(world, f"charges/{charge}", hidden=True)
+    return captured
+
+
+def _declined_settlements(world: World, captured: Sequence[UUID]) -> None:
+    """The settlement of what was captured is declined."""
+    for payment_id in captured:
+        with world.engine.begin() as conn:
+            assert declined_settlements.undo(
+                conn,
+                payments.lock_known_payment(conn, payment_id),
+                Declined("4001", DeclineClass.SOFT),
+                now=world.now,
+                policy=world.context().policy,
+            )
 
 
 def _lost_and_won(world: World, subscriber: Subscriber) -> None:

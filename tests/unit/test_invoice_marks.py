@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rules.invoice_marks import ChangeMark, InvoiceMark, read_invoice_mark
+from billing.rules.invoice_marks import ChangeMark, InvoiceMark, TopUpMark, read_invoice_mark
 from billing.rules.reconciliation.knowledge import METADATA_MAX
 from billing.rules.request_marks import REQUEST, RequestMark, read_mark
 
@@ -36,6 +36,16 @@ def test_a_mark_is_read_as_it_was_written(issued: datetime, change: ChangeMark |
     assert read_invoice_mark(mark.as_metadata()) == mark
 
 
+@given(
+    top_up=st.builds(TopUpMark, st.uuids(), st.integers(1, 100), st.none() | st.integers(1, 36_500))
+)
+def test_credit_that_was_bought_is_read_as_it_was_written(top_up: TopUpMark) -> None:
+    mark = InvoiceMark(ISSUED, top_up=top_up)
+    (value,) = mark.as_metadata().values()
+    assert len(value) <= METADATA_MAX
+    assert read_invoice_mark(mark.as_metadata()) == mark
+
+
 def test_a_change_that_is_too_long_is_not_named() -> None:
     many = ChangeMark(ID, "p", {f"item-{n}": n for n in range(60)})
     assert read_invoice_mark(InvoiceMark(ISSUED, many).as_metadata()) == InvoiceMark(ISSUED)
@@ -52,6 +62,9 @@ def test_a_change_that_is_too_long_is_not_named() -> None:
         f"issued {ISSUED.isoformat()} change {ID} {{",
         f"issued {ISSUED.isoformat()} change {ID} []",
         f'issued {ISSUED.isoformat()} change {ID} {{"items":{{"seats":null}}}}',
+        f"issued {ISSUED.isoformat()} credit x [50, null]",
+        f"issued {ISSUED.isoformat()} credit {ID} 50",
+        f"issued {ISSUED.isoformat()} credit {ID} [50]",
         RequestMark("api:shop", "k", bytes(32)).as_metadata()[REQUEST],
     ],
 )

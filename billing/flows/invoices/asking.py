@@ -36,9 +36,15 @@ class AskedInvoice:
     decision: TaxDecision | None = None
 
 
-def issue(conn: Connection, asked: AskedInvoice, now: datetime, policy: Policy) -> Invoice:
-    """Issue an invoice in the seller's series; return it. Raises: Unavailable."""
-    fence.refuse_cycles_of(conn, asked.customer_id, None)
+def issue(
+    conn: Connection, asked: AskedInvoice, now: datetime, policy: Policy, *, again: bool = False
+) -> Invoice:
+    """Issue an invoice in the seller's series; return it. Raises: Unavailable.
+
+    One that a recovery issues `again` is issued while its account is recovering.
+    """
+    if not again:
+        fence.refuse_cycles_of(conn, asked.customer_id, None)
     issued = Issued(
         invoice_id=asked.invoice_id,
         payment_id=asked.payment_id,

@@ -79,11 +79,13 @@ def buy(
     now: datetime,
     actor: Actor,
     policy: Policy,
+    again: bool = False,
 ) -> Invoice:
     """Issue the invoice of credit that a customer buys; return it.
 
     In the caller's transaction, which ends with it. A second call under the id returns the
-    existing invoice. Raises: NotFound, BadInput, Conflict, Unavailable.
+    existing invoice; a recovery issues it `again`, as of the instant at which it was issued.
+    Raises: NotFound, BadInput, Conflict, Unavailable.
     """
     refuse_anything_like_a_card(reason=order.reason)
     hold_catalog(conn, now, policy)
@@ -94,12 +96,12 @@ def buy(
     facts = _facts(order)
     asked = AskedInvoice(
         invoice_id,
-        derived_id("top_up_payment", invoice_id, 0, now),
+        payment_of(invoice_id, now),
         customer.id,
         facts,
         draft(facts),
     )
-    issued = issue(conn, asked, now, policy)
+    issued = issue(conn, asked, now, policy, again=again)
     top_ups.add(
         conn,
         {
@@ -113,6 +115,11 @@ def buy(
         },
     )
     return issued
+
+
+def payment_of(invoice_id: UUID, issued_at: datetime) -> UUID:
+    """Return the id of the payment of an invoice of credit."""
+    return derived_id("top_up_payment", invoice_id, 0, issued_at)
 
 
 def _facts(order: TopUpOrder) -> Facts:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.gateway import ChargeRequest
-from billing.rules.invoice_marks import ChangeMark, InvoiceMark
+from billing.rules.invoice_marks import ChangeMark, InvoiceMark, TopUpMark
 from billing.rules.money import Money
 from billing.rules.payment_methods import method_type
 from billing.rules.payments import CaptureMethod
@@ -19,6 +19,9 @@ def invoice_mark(row: PaymentForAttempt) -> InvoiceMark | None:
     """Return what a payment's charge says of its invoice; None for a charge without one."""
     if row.invoice_issued_at is None:
         return None
+    if row.top_up_priority is not None and row.invoice_id is not None:
+        bought = TopUpMark(row.invoice_id, row.top_up_priority, row.top_up_valid_days)
+        return InvoiceMark(row.invoice_issued_at, top_up=bought)
     if row.change_id is None:
         return InvoiceMark(row.invoice_issued_at)
     asked = row.change_detail or {}

@@ -13,7 +13,7 @@ from billing.flows import made_objects
 from billing.flows.context import Context
 from billing.flows.payments.charge_requests import period_start
 from billing.gateway import ProviderCharge, ProviderCustomer, ProviderDispute, ProviderRefund
-from billing.rules.invoice_marks import ChangeMark, read_invoice_mark
+from billing.rules.invoice_marks import ChangeMark, TopUpMark, read_invoice_mark
 from billing.rules.money import Money
 from billing.rules.reconciliation.knowledge import MadeKind
 from billing.rules.request_marks import REQUEST
@@ -65,6 +65,7 @@ class Why(StrEnum):
     CANNOT_OPEN = "cannot_open"
     CANNOT_CHANGE = "cannot_change"
     OTHER_CHANGE = "other_change"
+    OTHER_NUMBER = "other_number"
     UNPAID = "unpaid"
     OTHER_PERIODS = "other_periods"
     NOT_COLLECTED = "not_collected"
@@ -114,6 +115,17 @@ class Forgotten:
         """The change of the subscription that was charged; None for any other charge."""
         mark = read_invoice_mark(self.newest.metadata)
         return None if mark is None else mark.change
+
+    @property
+    def top_up(self) -> TopUpMark | None:
+        """The credit that was bought; None for any other charge."""
+        mark = read_invoice_mark(self.newest.metadata)
+        return None if mark is None else mark.top_up
+
+    @property
+    def invoice_number(self) -> str | None:
+        """The number of the invoice that was charged; None for a charge without one."""
+        return self.newest.metadata.get("invoice")
 
     @property
     def last_attempt(self) -> int:
@@ -189,7 +201,21 @@ def _by_payment(charges: Iterable[ProviderCharge]) -> list[Forgotten]:
         ours = _uuid(charge.metadata.get(MadeKind.CHARGE))
         assert ours is not None, "it was read before"
         found.setdefault(ours, []).append(charge)
-    return [Forgotten(ours, each) for ours, each in found.items()]
+    return as_issued(Forgotten(ours, each) for ours, each in found.items())
+
+
+def as_issued(payments: Iterable[Forgotten]) -> list[Forgotten]:
+    """Return payments in the order in which their invoices were issued, and so numbered.
+
+    Those that were issued together are charged in any order: their numbers tell.
+    """
+
+    def place(each: Forgotten) -> tuple[datetime, int, str]:
+        number = each.invoice_number or ""
+        digits = number[len(number.rstrip("0123456789")) :]
+        return each.issued_at, int(digits or 0), number
+
+    return sorted(payments, key=place)
 
 
 # --- the preview --------------------------------------------------------------------------------

@@ -48,6 +48,8 @@ class PaymentForAttempt:
     invoice_issued_at: datetime | None
     change_id: UUID | None
     change_detail: Mapping[str, Any] | None
+    top_up_priority: int | None
+    top_up_valid_days: int | None
     plan: str | None
     subscription_status: Status | None
     subscription_ended_by: EndedBy | None
@@ -89,6 +91,7 @@ _FOR_ATTEMPT = text(
            p.next_attempt_kind, p.decline_code, p.decline_class, p.capture_method, p.description,
            i.number AS invoice_number, i.kind AS invoice_kind, i.issued_at AS invoice_issued_at,
            h.change_id, h.detail AS change_detail,
+           g.priority AS top_up_priority, g.valid_days AS top_up_valid_days,
            s.plan, s.status AS subscription_status, s.ended_by AS subscription_ended_by,
            p.ladder_ends_at, s.zone, c.period_start, c.period_end,
            m.provider AS method_provider, w.provider_customer_id,
@@ -121,6 +124,7 @@ _FOR_ATTEMPT = text(
       LEFT JOIN cycle_cuts x
              ON c.after_cut AND x.subscription_id = c.subscription_id AND x.n = c.n - 1
       LEFT JOIN subscription_changes h ON h.change_id = coalesce(i.change_id, x.change_id)
+      LEFT JOIN top_ups g ON g.invoice_id = i.id
       LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL
       LEFT JOIN LATERAL (SELECT d.finished_at, d.decline_code, d.decline_class FROM attempts d
                           WHERE d.payment_method_id = m.id AND d.outcome = 'declined'

@@ -49,6 +49,15 @@ _AT_ITS_INSTANT = check(
       FROM breaks b
       JOIN ledger.entries e ON e.source_key = '{EntryKind.ADJUSTMENT.prefix}' || b.id
      WHERE e.effective_at <> b.resolved_at""",
+            f"""
+    SELECT e.source_key, e.effective_at, t.at
+      FROM ledger.entries e
+      LEFT JOIN payment_transitions t
+        ON t.payment_id::text = split_part(e.source_key, ':', 2)
+       AND t.cause = 'settlement_declined'
+       AND split_part(e.source_key, ':', 3) IN ('', t.evidence ->> 'attempt')
+     WHERE e.kind IN ('{EntryKind.CAPTURE_RETURNED}', '{EntryKind.ONE_OFF_RETURNED}')
+       AND e.effective_at IS DISTINCT FROM t.at""",
             """
     SELECT e.source_key, e.effective_at, x.at
       FROM fx_events x JOIN ledger.entries e ON e.source_key = x.source_key
