@@ -62,6 +62,8 @@ SALES = SalesFigures(
     goodwill_by_demo={"EUR": 20500},
     changes_by_time={"now": 2, "period_end": 1},
     changes_by_demo=3,
+    ordered={"one_off": 1, "top_up": 2},
+    ordered_by_demo={"one_off": 1, "top_up": 2},
     notes_by_destination={"credit": 2, "refund": 1},
     notes_by_demo=3,
     collected={"usd": 20000, "jpy": 2400},
@@ -208,6 +210,12 @@ SOLD_WRONGLY = {
         "{'EUR': 10250} of goodwill was granted, the rows say {'EUR': 20500}",
     ),
     "a change is missing": ({"changes_by_demo": 4}, "4 changes were asked for"),
+    "an order is invoiced twice": (
+        {"ordered": {"one_off": 2, "top_up": 2}},
+        "{'one_off': 1, 'top_up': 2} invoices were ordered: {'one_off': 2, 'top_up': 2}",
+    ),
+    "an order is not paid": ({"ordered_unpaid": 1}, "1 invoices of orders are unpaid"),
+    "bought credit is not granted": ({"bought_off": 1}, "1 invoices of credit granted something"),
     "a credit note too many": ({"notes_by_demo": 2}, "2 credit notes were issued"),
     "a note gives less": (
         {"notes_off": 1},
@@ -230,6 +238,7 @@ def test_the_report_tells_what_became_of_credit() -> None:
     became = [shown[f"credit_{what}"] for what in ("granted", "used", "expired", "left")]
     assert became == [{"eur": 20500}, {"eur": 9000}, {"eur": 500}, {"eur": 11000}]
     assert (shown["changes"], shown["credit_notes"]) == (3, 3)
+    assert (shown["orders"], shown["orders_by_kind"]) == (3, {"one_off": 1, "top_up": 2})
 
 
 def test_the_demo_sells_what_its_customers_ask_for() -> None:

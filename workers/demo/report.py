@@ -203,6 +203,8 @@ def _sales_to_json(sales: SalesFigures) -> dict[str, Any]:
         "taxes": [asdict(each) for each in sales.taxes],
         "changes": sum(sales.changes_by_time.values()),
         "changes_by_time": dict(sales.changes_by_time),
+        "orders": sum(sales.ordered.values()),
+        "orders_by_kind": dict(sales.ordered),
         "credit_notes": sum(sales.notes_by_destination.values()),
         "credit_notes_by_destination": dict(sales.notes_by_destination),
     }
@@ -230,6 +232,7 @@ def print_report(report: Report, console: Console) -> None:
         ("credit", "; ".join(map(str, sales.credit)) or "none"),
         ("taxes", _taxes(sales)),
         ("changes of subscriptions", _by_kind(sales.changes_by_time)),
+        ("one-off invoices, credit bought", _by_kind(sales.ordered)),
         ("credit notes", _by_kind(sales.notes_by_destination)),
         ("settled payments", f"{money.settled_payments}, {money.fx_events} exchanges of currency"),
         ("forced corrections", str(money.forced_corrections)),

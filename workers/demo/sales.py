@@ -1,4 +1,4 @@
-"""The demo's sales: coupons, credit, changes of what is held, credit notes.
+"""The demo's sales: coupons, credit, changes of subscriptions, orders, credit notes.
 
 A list of planned actions, as in `money`: each is about a customer of `world.CASES`.
 """
@@ -18,8 +18,12 @@ from billing.flows.credit import granting
 from billing.flows.credit.granting import GrantOrder
 from billing.flows.credit_notes import issuing
 from billing.flows.credit_notes.drafting import Asked
+from billing.flows.invoices import buying, ordering
+from billing.flows.invoices.buying import TopUpOrder
+from billing.flows.invoices.ordering import InvoiceOrder, OrderedLine, ServiceDays
 from billing.flows.subscriptions import changing
 from billing.flows.subscriptions.changed_terms import ChangeOrder
+from billing.pricing import InvoiceKind
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, ChangeAsked
@@ -35,14 +39,16 @@ WHY: Final = "the customer asked"
 
 @dataclass
 class Sold:
-    """What the demo did with coupons, credit, changes and notes, for the report to compare.
+    """What the demo did with coupons, credit, changes, orders and notes, for the report to compare.
 
     `goodwill` is what it granted, by currency in minor units; `notes` are those of changes, too.
+    `ordered` is what was invoiced beside subscriptions, by kind of invoice.
     """
 
     redeemed: int = 0
     goodwill: dict[str, int] = field(default_factory=dict)
     changes: set[UUID] = field(default_factory=set)
+    ordered: dict[InvoiceKind, set[UUID]] = field(default_factory=dict)
     notes: set[UUID] = field(default_factory=set)
 
 
@@ -69,6 +75,11 @@ class DemoSales:
             ),
             (8, self.change("free for a week", plan=world.TEAM, applies=Applies.NOW)),
             (8, self.change("another plan", plan=world.BUSINESS, applies=Applies.NOW)),
+            (4, self.buy("credit bought", 60_00, "EUR")),
+            (4, self.buy("credit bought elsewhere", 25_00, "EUR")),
+            (5, self.invoice("invoiced by hand", 180_00, 45_50)),
+            (8, self.change("another day", billing_day=20, zone="Europe/Berlin")),
+            (9, self.change("by the year", plan=world.YEARLY, applies=Applies.NOW)),
             (9, self.note("note to credit", Destination.CREDIT, share=2)),
             (9, self.note_over_http("note to the card", Destination.REFUND, 3, shop)),
             (10, self.note("note that comes back", Destination.REFUND, share=4)),
@@ -114,11 +125,13 @@ class DemoSales:
         self,
         case: str,
         *,
-        applies: Applies,
+        applies: Applies | None = None,
         plan: str | None = None,
         items: Mapping[str, int] | None = None,
+        billing_day: int | None = None,
+        zone: str | None = None,
     ) -> Action:
-        """Change what a customer holds; while a payment is under way, it is tried again."""
+        """Change a subscription; while a payment is under way, it is tried again."""
 
         def action(now: datetime) -> bool:
             if not self._exists(case):
@@ -127,7 +140,13 @@ class DemoSales:
                 quoted = changing.change(
                     self._runtime.engine,
                     reference_of(case),
-                    ChangeOrder(plan=plan, items=items or {}, applies=applies),
+                    ChangeOrder(
+                        plan=plan,
+                        items=items or {},
+                        applies=applies,
+                        billing_day=billing_day,
+                        zone=zone,
+                    ),
                     change_id=_id(case, "change"),
                     now=now,
                     asked=ChangeAsked(now, ACTOR, WHY),
@@ -142,6 +161,47 @@ class DemoSales:
             return True
 
         return action
+
+    def buy(self, case: str, amount: int, currency: str) -> Action:
+        """Let a customer buy credit."""
+
+        def action(now: datetime) -> bool:
+            if not self._exists(case):
+                return False
+            with self._runtime.engine.begin() as conn:
+                order = TopUpOrder(reference_of(case), amount, currency)
+                bought = _id(case, "top_up")
+                policy = self._runtime.policy
+                buying.buy(conn, order, bought, now=now, actor=ACTOR, policy=policy)
+            self._ordered(InvoiceKind.TOP_UP, bought)
+            return True
+
+        return action
+
+    def invoice(self, case: str, *amounts: int) -> Action:
+        """Invoice a customer for what no plan sells: a line an amount, of as many days."""
+
+        def action(now: datetime) -> bool:
+            if not self._exists(case):
+                return False
+            lines = [OrderedLine(f"Training, day {n}", each) for n, each in enumerate(amounts, 1)]
+            last = now.date() + timedelta(days=len(amounts) - 1)
+            order = InvoiceOrder(
+                customer=reference_of(case),
+                currency=world.CASES[case].currency,
+                lines=lines,
+                service=ServiceDays(now.date(), last),
+            )
+            with self._runtime.engine.begin() as conn:
+                ordered = _id(case, "invoice")
+                ordering.create(conn, order, ordered, now=now, policy=self._runtime.policy)
+            self._ordered(InvoiceKind.ONE_OFF, ordered)
+            return True
+
+        return action
+
+    def _ordered(self, kind: InvoiceKind, invoice_id: UUID) -> None:
+        self.done.ordered.setdefault(kind, set()).add(invoice_id)
 
     def note(self, case: str, destination: Destination, share: int) -> Action:
         """Give back one part in `share` of a customer's first invoice, by hand."""

@@ -73,6 +73,12 @@ class SalesFigures:
     goodwill_by_demo: Mapping[str, int] = field(default_factory=dict)
     changes_by_time: Mapping[str, int] = field(default_factory=dict)
     changes_by_demo: int = 0
+    ordered: Mapping[str, int] = field(default_factory=dict)
+    """Invoices beside subscriptions, by kind, and by kind as the demo asked for them."""
+    ordered_by_demo: Mapping[str, int] = field(default_factory=dict)
+    ordered_unpaid: int = 0
+    bought_off: int = 0
+    """Invoices of credit that granted something else than their total."""
     notes_by_destination: Mapping[str, int] = field(default_factory=dict)
     notes_by_demo: int = 0
     notes_off: int = 0
@@ -110,6 +116,17 @@ class SalesFigures:
             *_unless(
                 sum(changes.values()) == self.changes_by_demo,
                 f"{self.changes_by_demo} changes were asked for: {changes}",
+            ),
+            *_unless(
+                dict(self.ordered) == dict(self.ordered_by_demo),
+                f"{dict(self.ordered_by_demo)} invoices were ordered: {dict(self.ordered)}",
+            ),
+            *_unless(
+                not self.ordered_unpaid, f"{self.ordered_unpaid} invoices of orders are unpaid"
+            ),
+            *_unless(
+                not self.bought_off,
+                f"{self.bought_off} invoices of credit granted something else than their total",
             ),
             *_unless(
                 sum(notes.values()) == self.notes_by_demo,
@@ -181,6 +198,10 @@ def sales_figures(conn: Connection, catalog: Catalog, done: Sold) -> SalesFigure
         goodwill_by_demo=dict(done.goodwill),
         changes_by_time=_by_word(conn, _CHANGES),
         changes_by_demo=len(done.changes),
+        ordered=_by_word(conn, _ORDERED),
+        ordered_by_demo={str(kind): len(ids) for kind, ids in sorted(done.ordered.items())},
+        ordered_unpaid=int(counts.ordered_unpaid),
+        bought_off=int(counts.bought_off),
         notes_by_destination=_by_word(conn, _NOTES),
         notes_by_demo=len(done.notes),
         notes_off=int(counts.notes_off),
@@ -215,6 +236,11 @@ _COUNTS: Final = text(
            (SELECT count(*) FROM cycles c JOIN invoices i ON i.cycle_id = c.id
              WHERE c.kind = 'free') AS free_invoiced,
            (SELECT count(*) FROM redemptions) AS redeemed,
+           (SELECT count(*) FROM invoices WHERE kind IN ('one_off', 'top_up')
+                                            AND status <> 'paid') AS ordered_unpaid,
+           (SELECT count(*) FROM invoices i
+              LEFT JOIN credit_grants g ON g.invoice_id = i.id AND g.source = 'bought'
+             WHERE i.kind = 'top_up' AND i.total IS DISTINCT FROM g.amount) AS bought_off,
            (SELECT count(*) FROM invoices WHERE discount > 0 AND status <> 'void')
              AS invoices_discounted,
            (SELECT count(*) FROM invoices i
@@ -278,7 +304,14 @@ _TAXES: Final = text(
 _CHANGES: Final = text(
     """
     SELECT applies AS word, count(*) AS n FROM subscription_changes
-     WHERE kind IN ('quantity', 'plan') AND applies IS NOT NULL GROUP BY applies ORDER BY applies
+     WHERE kind IN ('quantity', 'plan', 'schedule') AND applies IS NOT NULL
+     GROUP BY applies ORDER BY applies
+    """
+)
+_ORDERED: Final = text(
+    """
+    SELECT kind AS word, count(*) AS n FROM invoices WHERE kind IN ('one_off', 'top_up')
+     GROUP BY kind ORDER BY kind
     """
 )
 _NOTES: Final = text(

@@ -81,6 +81,7 @@ NONCES: Final = (
 )
 
 CAST_PLAN: Final = "video-premium"
+YEARLY: Final = "video-yearly"
 OFFICE: Final = "office-team"
 FREE: Final = "search-free"
 TEAM: Final = "search-team"
@@ -139,6 +140,11 @@ CASES: Final[Mapping[str, Case]] = {
     "taxed on top": Case(currency="EUR", country="DE"),
     "taxed in the price": Case(currency="EUR", plan=MAPS, country="DE"),
     "reverse charge": Case(currency="EUR", country="IT", vat_id="IT00743110157"),
+    "by the year": Case(),
+    "another day": Case("pm_sbx_paypal", "EUR"),
+    "credit bought": Case(currency="EUR", plan=TEAM),
+    "credit bought elsewhere": Case("fake-valid-visa-nonce", "EUR", provider=BRAINTREE),
+    "invoiced by hand": Case(plan=TEAM),
 }
 
 _TRANSACTIONS: Final = f"/merchants/{BraintreeSettings.SANDBOX['merchant_id']}/transactions"
