@@ -1,13 +1,13 @@
 """A captured payment whose settlement is declined is collected again, and its invoice is owed again.
 
-Revision ID: 0056
-Revises: 0055
+Revision ID: 0058
+Revises: 0057
 """
 
 from alembic import op
 
-revision = "0056"
-down_revision = "0055"
+revision = "0058"
+down_revision = "0057"
 branch_labels: str | None = None
 depends_on: str | None = None
 
