@@ -1,13 +1,13 @@
 """A captured payment whose settlement is declined is collected again, and its invoice is owed again.
 
-Revision ID: 0058
-Revises: 0057
+Revision ID: 0060
+Revises: 0059
 """
 
 from alembic import op
 
-revision = "0058"
-down_revision = "0057"
+revision = "0060"
+down_revision = "0059"
 branch_labels: str | None = None
 depends_on: str | None = None
 
