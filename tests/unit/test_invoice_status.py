@@ -16,6 +16,7 @@ LEGAL = [
     (UNCOLLECTIBLE, OPEN),
     (UNCOLLECTIBLE, PAID),
     (VOID, PAID),
+    (PAID, OPEN),
 ]
 ILLEGAL = [pair for pair in product(InvoiceStatus, InvoiceStatus) if pair not in LEGAL]
 
