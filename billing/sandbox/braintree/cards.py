@@ -63,6 +63,14 @@ _INDICATORS = {
     "purchase": "4229989500000006",
 }
 _NONE = "4111111111310101"
+# What the issuer of a test number is known to be, or sells.
+_ISSUED = {
+    "4111111111121102": {"country_of_issuance": "USA"},
+    "4111111141010101": {"issuing_bank": "NETWORK ONLY"},
+    "4111111510101010": {"product_id": "J3"},
+    "4111111114101010": {"product_id": "MSA"},
+    _NONE: {"product_id": "MSB"},
+}
 _EXPIRY = re.compile(r"(\d{1,2})/(\d{2}|\d{4})")
 
 
@@ -100,10 +108,11 @@ def unique_identifier(number: str) -> str:
 
 
 def indicators_of(number: str) -> dict[str, str]:
-    """Return the card type indicators that are known of a test number."""
+    """Return the card type indicators, and facts on the issuer, that are known of a test number."""
+    issued = _ISSUED.get(number, {})
     if number == _NONE:
-        return dict.fromkeys(_INDICATORS, "No")
-    return {name: "Yes" for name, one in _INDICATORS.items() if one == number}
+        return dict.fromkeys(_INDICATORS, "No") | issued
+    return {name: "Yes" for name, one in _INDICATORS.items() if one == number} | issued
 
 
 def is_expired(month: str, year: str, now: int) -> bool:

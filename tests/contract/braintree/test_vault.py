@@ -6,6 +6,7 @@ import braintree
 import pytest
 from braintree.exceptions.authentication_error import AuthenticationError
 from braintree.exceptions.not_found_error import NotFoundError
+from braintree.test.credit_card_numbers import CreditCardNumbers
 from braintree.test.nonces import Nonces
 
 from tests.contract.braintree.shop import DAY, PAYPAL, VISA, Shop, codes
@@ -220,3 +221,26 @@ def test_a_merchant_sees_nothing_of_another_one(shop: Shop) -> None:
 
 def _methods(shop: Shop, customer: str) -> list[Any]:
     return list(shop.gateway.customer.find(customer).payment_methods)
+
+
+INDICATORS = CreditCardNumbers.CardTypeIndicators
+ISSUED = {
+    INDICATORS.Healthcare: ("J3", "Unknown", "Unknown"),
+    INDICATORS.Payroll: ("MSA", "Unknown", "Unknown"),
+    INDICATORS.No: ("MSB", "Unknown", "Unknown"),
+    INDICATORS.IssuingBank: ("Unknown", "NETWORK ONLY", "Unknown"),
+    INDICATORS.CountryOfIssuance: ("Unknown", "Unknown", "USA"),
+    INDICATORS.Unknown: ("Unknown", "Unknown", "Unknown"),
+}
+
+
+@pytest.mark.parametrize(("number", "issued"), ISSUED.items())
+def test_test_numbers_tell_what_is_known_of_their_issuer(
+    shop: Shop, number: str, issued: tuple[str, str, str]
+) -> None:
+    customer = shop.gateway.customer.create({}).customer
+    card = shop.gateway.credit_card.create(
+        {"customer_id": customer.id, "number": number, "expiration_date": "05/2030"}
+    ).credit_card
+
+    assert (card.product_id, card.issuing_bank, card.country_of_issuance) == issued
