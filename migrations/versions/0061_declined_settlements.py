@@ -1,13 +1,13 @@
 """A captured payment whose settlement is declined is collected again, and its invoice is owed again.
 
-Revision ID: 0060
-Revises: 0059
+Revision ID: 0061
+Revises: 0060
 """
 
 from alembic import op
 
-revision = "0060"
-down_revision = "0059"
+revision = "0061"
+down_revision = "0060"
 branch_labels: str | None = None
 depends_on: str | None = None
 
