@@ -6,9 +6,8 @@ database of its own, copied from one that was migrated once.
 """
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.databases import Copies, copy_database
 from tests.engines import sharing
 from tests.order import slow_first
 from tests.repeatable import SEED, USUAL, repeatable_ids
@@ -160,7 +160,10 @@ def prepared_db(pg_server: "EmbeddedPostgres", admin: Admin, template_db: str) -
     return PREPARED
 
 
-_numbers = count(1)
+@pytest.fixture(scope="session")
+def copies(admin: Admin) -> Callable[[str], Copies]:
+    """Return the copies of a database, by its name."""
+    return cache(lambda template: Copies(admin, template))
 
 
 @pytest.fixture
@@ -172,35 +175,26 @@ def _repeatable_ids(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def db_url(
-    pg_server: "EmbeddedPostgres", admin: Admin, template_db: str, _repeatable_ids: None
+    pg_server: "EmbeddedPostgres",
+    copies: Callable[[str], Copies],
+    template_db: str,
+    _repeatable_ids: None,
 ) -> Iterator[str]:
     """The owner's URL of this test's own migrated database."""
-    with copied(admin, template_db) as name:
+    with copies(template_db).copied() as name:
         yield pg_server.url(name)
 
 
 @pytest.fixture
 def prepared_url(
-    pg_server: "EmbeddedPostgres", admin: Admin, prepared_db: str, _repeatable_ids: None
+    pg_server: "EmbeddedPostgres",
+    copies: Callable[[str], Copies],
+    prepared_db: str,
+    _repeatable_ids: None,
 ) -> Iterator[str]:
     """The owner's URL of this test's own database, in which a scenario may begin."""
-    with copied(admin, prepared_db) as name:
+    with copies(prepared_db).copied() as name:
         yield pg_server.url(name)
-
-
-@contextmanager
-def copied(admin: Admin, template: str) -> Iterator[str]:
-    """Yield the name of a copy of a database, which is gone afterwards."""
-    name = f"test_{next(_numbers)}"
-    copy_database(admin, template, name)
-    yield name
-    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def copy_database(admin: Admin, template: str, name: str) -> None:
-    """Make a copy of a database."""
-    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-    admin.execute(copy.format(sql.Identifier(name), sql.Identifier(template)))
 
 
 @pytest.fixture

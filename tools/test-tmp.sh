@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints the folder for the files of a test run: in memory if there is enough of it, else on the disk.
-# Each test makes a database of 10 MB and drops it; on a disk that takes ten times as long.
+# Tests have databases of 10 MB, hundreds of files each; on a disk they take ten times as long.
 set -eu
 
 memory=/dev/shm

@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from tests.cli.world import START, Cli, World, begun
-from tests.conftest import Admin, copied, copy_database
+from tests.conftest import Admin
+from tests.databases import Copies, copy_database
 from tests.repeatable import SEED, Milliseconds, repeatable_ids
 
 if TYPE_CHECKING:
@@ -119,10 +120,13 @@ def start(request: pytest.FixtureRequest) -> Prepared:
 
 @pytest.fixture
 def db_url(
-    pg_server: "EmbeddedPostgres", admin: Admin, start: Prepared, _repeatable_ids: None
+    pg_server: "EmbeddedPostgres",
+    copies: Callable[[str], Copies],
+    start: Prepared,
+    _repeatable_ids: None,
 ) -> Iterator[str]:
     """The owner's URL of this test's own database."""
-    with copied(admin, start.database) as name:
+    with copies(start.database).copied() as name:
         if start.provider is not None:
             _keep_fences(pg_server.url(name))
         yield pg_server.url(name)

@@ -253,13 +253,25 @@ class EngineUnderTest:
 
     def kill(self, name: str) -> bool:
         """Send SIGKILL to a child, if it is up at the moment."""
+        return self._signal(name, signal.SIGKILL) is not None
+
+    def end(self, name: str) -> None:
+        """Let a child finish what it has begun, and return when it has ended."""
+        ending = self._signal(name, signal.SIGTERM)
+        self.wait_until(lambda: ending is None or self._pid(name) != ending)
+
+    def _signal(self, name: str, signum: signal.Signals) -> int | None:
+        """Send a signal to a child, if it is up at the moment, and return its process id."""
+        pid = self._pid(name)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signum)
+        return pid
+
+    def _pid(self, name: str) -> int | None:
         assert self._supervisor is not None
         (child,) = [child for child in self._supervisor.status() if child.name == name]
-        if child.pid is None:
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGKILL)
-        return True
+        return child.pid
 
     def restarts(self) -> dict[str, int]:
         """Return how often each child was started again."""

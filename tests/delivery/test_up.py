@@ -19,6 +19,7 @@ from billing.embedded import orphans
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from billing.workers.up.state_file import read_status
 from tests import processes
+from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import ROOT, EngineUnderTest, foreign
 from tests.delivery.turns import in_turn
 from tests.waiting import PATIENCE, until
@@ -27,27 +28,21 @@ ROLES = ("scheduler", "worker", "reconciler")
 
 
 class Folder:
-    """A folder with what `billing init` wrote, and commands run in it."""
+    """A folder with what `billing init` wrote, and commands run in it.
+
+    `cli` runs them in this process: a start of Python takes longer than what most of them do.
+    """
 
     def __init__(self, path: Path, **settings: str) -> None:
         self.path = path
-        self.env = {
-            **foreign(),
-            "PYTHONPATH": str(ROOT),
-            **{f"BILLING__{name.upper()}": value for name, value in settings.items()},
-        }
+        self.cli = Cli(path, dict(environment(**settings)))
+        self.env = {**foreign(), "PYTHONPATH": str(ROOT), **self.cli.env}
 
     def billing(self, *args: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
         return processes.run(
             [sys.executable, "-m", "billing.cli", *args], cwd=self.path, env=self.env
         )
-
-    def data(self, *args: str) -> Any:
-        """Run a command that has to succeed and return its data."""
-        done = self.billing(*args, "-o", "json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
 
     def destroy(self) -> None:
         """Delete what the embedded servers keep, also elsewhere."""
@@ -132,16 +127,16 @@ def test_up_runs_it_all_and_finds_its_data_again_however_it_was_stopped(folder: 
     assert folder.billing("init").returncode == 0
 
     with Up(folder) as up:
-        assert folder.billing("plans", "apply", "--yes").returncode == 0
-        folder.data("customers", "create", "--name", "Ada", "--external-id", "ada",
-                    "--payment-method", "pm_card_visa")  # fmt: skip
-        folder.data("subscribe", "ada", "example-monthly", "--currency", "EUR", "--no-trial")
-        folder.data("clock", "advance", "40d", "--yes")
-        captured = folder.data("charges", "list")
+        assert folder.cli.run("plans", "apply", "--yes").exit_code == 0
+        folder.cli.json("customers", "create", "--name", "Ada", "--external-id", "ada",
+                        "--payment-method", "pm_card_visa")  # fmt: skip
+        folder.cli.json("subscribe", "ada", "example-monthly", "--currency", "EUR", "--no-trial")
+        folder.cli.json("clock", "advance", "40d", "--yes")
+        captured = folder.cli.json("charges", "list")
         assert len(captured) == 2
         assert {charge["state"] for charge in captured} <= {"CAPTURED", "SETTLED"}
-        until(lambda: folder.billing("prove").returncode == 0)
-        (made,) = folder.data("webhooks", "trigger", "customer.created")
+        until(lambda: folder.cli.run("prove").exit_code == 0)
+        (made,) = folder.cli.json("webhooks", "trigger", "customer.created")
         until(lambda: source_of(folder, made["event_id"]) == "webhook")
         for role in ROLES:
             assert_pages_answer(folder.env[f"BILLING__METRICS__{role.upper()}_PORT"], role)
@@ -151,7 +146,7 @@ def test_up_runs_it_all_and_finds_its_data_again_however_it_was_stopped(folder: 
         assert read_status(folder.path / ".perennial" / "supervisor.json") is None
 
     with Up(folder) as up:
-        found = folder.data("charges", "list")
+        found = folder.cli.json("charges", "list")
         assert [charge["id"] for charge in found] == [charge["id"] for charge in captured]
         assert up.end(signal.SIGTERM) == 0
         assert up.left_behind() == []
@@ -167,17 +162,17 @@ def test_up_runs_it_all_and_finds_its_data_again_however_it_was_stopped(folder: 
         ) == ["reconciler", "worker", "scheduler", "valkey", "postgres"]
 
     with Up(folder) as up:  # the API has another port now
-        (made,) = folder.data("webhooks", "trigger", "customer.created")
+        (made,) = folder.cli.json("webhooks", "trigger", "customer.created")
         until(lambda: source_of(folder, made["event_id"]) == "webhook")
-        assert folder.billing("prove").returncode == 0
+        assert folder.billing("prove").returncode == 0, "as a person runs it"
         assert up.end(signal.SIGINT) == 0
         assert up.left_behind() == []
 
 
 def source_of(folder: Folder, event_id: str) -> str | None:
     """Return how an event reached us; None while it didn't."""
-    found = folder.billing("webhooks", "show", event_id, "-o", "json")
-    return str(json.loads(found.stdout)["source"]) if found.returncode == 0 else None
+    found = folder.cli.run("webhooks", "show", event_id, "-o", "json")
+    return str(json.loads(found.stdout)["source"]) if found.exit_code == 0 else None
 
 
 def assert_pages_answer(port: str, role: str) -> None:

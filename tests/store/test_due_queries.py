@@ -1,4 +1,4 @@
-"""The queries that run all day, planned over 200,000 subscriptions: by index, never by a scan.
+"""The queries that run all day, planned over 50,000 subscriptions: by index, never by a scan.
 
 A partial index that no longer matches its query costs nothing in a test with ten rows and stops
 billing with a million, so the planner is asked.
@@ -49,7 +49,7 @@ SET LOCAL session_replication_role = replica;
 SET LOCAL synchronous_commit = off;
 CREATE TEMP TABLE ids AS
 SELECT g, ('018f0000-0000-7000-8000-' || lpad(to_hex(g), 12, '0'))::uuid AS id
-  FROM generate_series(1, 200000) g;
+  FROM generate_series(1, 50000) g;
 INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'P', 'P', now());
 INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{}', repeat('0', 64), now());
