@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
@@ -20,6 +21,7 @@ from billing.flows.cycles import digest_repair, recomputing
 from billing.flows.cycles.comparing_segments import KnownSegments
 from billing.flows.cycles.digest import cycle_digests
 from billing.ledger.findings import LedgerFinding, Severity
+from billing.rules.item_changes import ItemChange
 from billing.rules.promises import DIFFERENCES, Finding, FindingKind
 from billing.rules.rule_changes import compared
 from billing.rules.segments import Timetable
@@ -42,6 +44,7 @@ from billing.store.promises import (
     running,
 )
 from billing.store.promises.one_cycle import Scheduled
+from billing.store.subscriptions import item_changes
 from billing.store.transactions import snapshot
 
 TITLES: Final[Mapping[int, str]] = {
@@ -61,6 +64,9 @@ GRACE: Final = timedelta(hours=1)
 RECONCILE_GRACE: Final = timedelta(days=1)
 
 _ROWS_A_FETCH: Final = 5_000
+
+Changes = Mapping[UUID, Sequence[ItemChange]]
+"""All changes of what is held, by subscription."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +122,14 @@ def examine(
     reconcile_grace: timedelta = RECONCILE_GRACE,
 ) -> list[PromiseResult]:
     """Check the promises in the caller's transaction; see `prove`."""
+    changes = item_changes.of_all(conn)
     return [
-        _one_cycle_a_period(conn, now, grace),
+        _one_cycle_a_period(conn, now, grace, changes),
         _result(conn, 2, running.findings(conn, one_capture.CAPTURED_ONCE)),
         _every_penny(conn),
         _closed_agrees(conn),
         _nothing_abandoned(conn, now, grace, reconcile_grace),
-        _follows_from_facts(conn),
+        _follows_from_facts(conn, changes),
         _credit(conn, now, reconcile_grace),
         _credited_was_charged(conn),
         _result(conn, 10, running.findings(conn, counted.COUNTED_ONCE)),
@@ -161,8 +168,10 @@ class _Found:
 # --- promise 1 ----------------------------------------------------------------------------------
 
 
-def _one_cycle_a_period(conn: Connection, now: datetime | None, grace: timedelta) -> PromiseResult:
-    found, known = _Found(FindingKind.CYCLE_OFF_SCHEDULE), KnownSegments(conn)
+def _one_cycle_a_period(
+    conn: Connection, now: datetime | None, grace: timedelta, changes: Changes
+) -> PromiseResult:
+    found, known = _Found(FindingKind.CYCLE_OFF_SCHEDULE), KnownSegments(conn, changes)
     for scheduled in one_cycle.schedules_with_cycles(conn, _ROWS_A_FETCH):
         for finding in _differences_from_schedule(scheduled, known):
             found.add(finding)
@@ -255,9 +264,9 @@ def _nothing_abandoned(
 # --- promise 7 ----------------------------------------------------------------------------------
 
 
-def _follows_from_facts(conn: Connection) -> PromiseResult:
+def _follows_from_facts(conn: Connection, changes: Changes) -> PromiseResult:
     found = _Found(FindingKind.INVOICE_AGAINST_FACTS)
-    for finding in recomputing.differing(conn):
+    for finding in recomputing.differing(conn, changes):
         found.add(finding)
     others = running.findings(
         conn, (invoiced.ITEM_AGAINST_INVOICE, *discounted.DISCOUNTS, *metered.METERED)

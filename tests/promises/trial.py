@@ -151,7 +151,7 @@ def _computed() -> Iterator[_Reader]:
     read = (*_OF_FACTS, *sold, item_changes._ALL, held._CHANGED, *_OF_TAXES)
     known = " ".join(str(select(table)) for table in (customer_tax_facts, vat_checks))
     told = " ".join(each.text for each in read)
-    yield _Reader(f"{told} {known}", partial(_kinds, recomputing.differing))
+    yield _Reader(f"{told} {known}", partial(_kinds, _invoices))
     yield _Reader(noted._LINES.text, partial(_kinds, notes.differing))
     digests = (digest._ROWS, digest._ENTRIES, closed_agrees._CLOSED)
     yield _Reader(" ".join(each.text for each in digests), partial(_kinds, _digests))
@@ -165,7 +165,12 @@ def _kinds(
 
 
 def _schedules(conn: Connection) -> Iterable[Finding | LedgerFinding]:
-    return prove._one_cycle_a_period(conn, None, prove.GRACE).findings
+    changes = item_changes.of_all(conn)
+    return prove._one_cycle_a_period(conn, None, prove.GRACE, changes).findings
+
+
+def _invoices(conn: Connection) -> Iterable[Finding]:
+    return recomputing.differing(conn, item_changes.of_all(conn))
 
 
 def _digests(conn: Connection) -> Iterator[Finding]:

@@ -430,7 +430,7 @@ def test_the_database_refuses_a_move_that_was_decided_on_an_old_balance(
 ) -> None:
     grant(world, ada, 500)
     with world.engine.connect() as conn:
-        (stale,) = credit.left_of(conn, ada.customer_id)
+        (stale,) = credit.lock_left(conn, [ada.customer_id])[ada.customer_id]
 
     with world.engine.begin() as conn:
         expiring.write_off(conn, [stale], OPERATOR, at=world.now)

@@ -78,7 +78,8 @@ def noted(
 
 def left(world: World, customer: Subscriber) -> list[int]:
     with world.engine.connect() as conn:
-        return [grant.left for grant in credit.left_of(conn, customer.customer_id)]
+        found = credit.lock_left(conn, [customer.customer_id])
+    return [grant.left for grant in found.get(customer.customer_id, ())]
 
 
 def refund_of(world: World, note: CreditNote) -> Refund:

@@ -132,7 +132,8 @@ def granted(
 
 def left(world: World, customer: Subscriber) -> list[int]:
     with world.engine.connect() as conn:
-        return [grant.left for grant in credit.left_of(conn, customer.customer_id)]
+        found = credit.lock_left(conn, [customer.customer_id])
+    return [grant.left for grant in found.get(customer.customer_id, ())]
 
 
 def test_every_item_is_a_line_and_what_is_charged_once_is_charged_once(world: World) -> None:

@@ -43,7 +43,7 @@ from tests.conftest import Admin
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 AN_ID = UUID("018f0000-0000-7000-8000-000000000001")
 
-# One in 400 is due, one in 2,000 unconfirmed, one in 300 open: an ordinary minute.
+# One renewal in 100 is due and one payment in 400, one in 2,000 is unconfirmed, one in 300 open.
 SEED = """
 SET LOCAL session_replication_role = replica;
 SET LOCAL synchronous_commit = off;
@@ -63,7 +63,7 @@ INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quanti
                            status, anchor_local, zone, every, next_n, renews_at, created_at,
                            parked_at, parked_error, parked_reason)
 SELECT id, id, 'p', '2026-01-01', 'USD', 1, 'P' || g, 'active', '2026-01-01', 'UTC', '1 month', 1,
-       CASE WHEN g % 400 = 0 THEN '2026-03-01' ELSE timestamptz '2026-03-02' + g * interval '10 s'
+       CASE WHEN g % 100 = 0 THEN '2026-03-01' ELSE timestamptz '2026-03-02' + g * interval '10 s'
        END, now(), p, p::text, p::text
   FROM ids, LATERAL (SELECT CASE WHEN g % 1000 = 1 THEN now() END AS p) parked;
 INSERT INTO cycles (id, subscription_id, n, kind, period_start, period_end, plan, plan_version,

@@ -12,15 +12,15 @@ from billing.rules.schedule_orders import planned
 from billing.rules.segments import Segment, Timetable
 from billing.store.promises import one_cycle
 from billing.store.promises.one_cycle import Scheduled
-from billing.store.subscriptions import item_changes, segments
+from billing.store.subscriptions import segments
 
 
 class KnownSegments:
     """What was read of all subscriptions whose schedule was ever changed."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, changes: Mapping[UUID, Sequence[ItemChange]]) -> None:
         self._rows: Mapping[UUID, Sequence[Row[Any]]] = one_cycle.segments(conn)
-        self._changes: Mapping[UUID, Sequence[ItemChange]] = item_changes.of_all(conn)
+        self._changes = changes
 
     def timetable(self, scheduled: Scheduled) -> Timetable:
         """Return the timetable of the segments that have begun. Raises: ValueError."""

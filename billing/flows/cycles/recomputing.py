@@ -1,6 +1,6 @@
 """Computing invoices again from their facts, and comparing the facts with where they come from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
@@ -28,18 +28,19 @@ from billing.pricing import (
     closing_to,
     draft,
 )
+from billing.rules.item_changes import ItemChange
 from billing.rules.money import AmountOutOfRange
 from billing.rules.periods import Period
 from billing.rules.promises import Finding, FindingKind
 from billing.store.promises import invoiced
 from billing.store.promises.invoiced import FreeCycle, Invoiced, InvoicedLine
-from billing.store.subscriptions import addons, item_changes, plans
+from billing.store.subscriptions import addons, plans
 
 _ROWS_A_FETCH = 2_000
 WITHOUT_SUBSCRIPTION = (InvoiceKind.ONE_OFF, InvoiceKind.TOP_UP)
 
 
-def differing(conn: Connection) -> Iterator[Finding]:
+def differing(conn: Connection, changes: Mapping[UUID, Sequence[ItemChange]]) -> Iterator[Finding]:
     """Yield what differs between invoices, their facts and the terms these name."""
     unreadable = [("plan", *each) for each in plans.VERSIONS.unreadable(conn)]
     unreadable += [("add-on", *each) for each in addons.VERSIONS.unreadable(conn)]
@@ -54,7 +55,6 @@ def differing(conn: Connection) -> Iterator[Finding]:
         for plan in catalog.values()
         for version in plan.versions
     }
-    changes = item_changes.of_all(conn)
     versions |= {
         f"addon:{addon.code}:{version.effective}": version
         for addon in addons.published(conn).values()

@@ -1,3 +1,3 @@
 """Invoices that somebody asks for, beside every subscription: of lines, of credit, and voided."""
 
-__all__ = ["buying", "ordering", "voiding"]
+__all__ = ["asking", "buying", "ordering", "voiding"]

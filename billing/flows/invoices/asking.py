@@ -11,8 +11,9 @@ from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows import fence
 from billing.flows.cycles import issuing
 from billing.flows.cycles.issuing import InSeries, Issued
+from billing.flows.payments.amounts import check_step
 from billing.flows.policy import Policy
-from billing.plans.currencies import CurrencyError, charge_limit, charge_step, check_sold
+from billing.plans.currencies import CurrencyError, charge_limit, check_sold
 from billing.plans.items import ItemPrice, PriceModel
 from billing.pricing import ORDERED, Charge, Facts, InvoiceDraft
 from billing.rules.money import Money
@@ -114,12 +115,6 @@ def check_amount(amount: Money, policy: Policy, where: str) -> None:
             maximum=Money(most, currency),
         )
     check_step(amount, where)
-
-
-def check_step(amount: Money, where: str) -> None:
-    """Check that an amount is one of the steps that its currency is paid in. Raises: BadInput."""
-    if amount.amount % charge_step(amount.currency):
-        raise BadInput(f"{amount} can't be paid: its last digit has to be 0", where=where)
 
 
 def check_payer(customer: Customer) -> None:

@@ -24,11 +24,11 @@ from billing.flows.invoices.asking import (
     check_amount,
     check_currency,
     check_payer,
-    check_step,
     issue,
     ordered_charge,
     other_than,
 )
+from billing.flows.payments.amounts import check_step
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.currencies import charge_step

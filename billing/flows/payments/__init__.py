@@ -1,6 +1,7 @@
 """Collecting payments: dispatch, attempt, outcome, and authorisations that are captured later."""
 
 __all__ = [
+    "amounts",
     "authorization_outcomes",
     "authorization_sending",
     "authorizations",

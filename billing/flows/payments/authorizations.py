@@ -14,10 +14,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode
+from billing.flows.payments.amounts import check_step
 from billing.flows.payments.authorization_outcomes import fail
 from billing.flows.payments.authorization_sending import CAPTURE, VOID
 from billing.flows.payments.locking import lock_named, refuse_parked, refuse_recovering
-from billing.plans.currencies import charge_step
 from billing.rules.actor import Actor
 from billing.rules.decisions import Decision, DecisionKind, decided
 from billing.rules.money import Money
@@ -72,8 +72,8 @@ def capturable(payment: Payment, amount: Money | None, now: datetime) -> Money:
         raise BadInput(f"payment {payment.id} was authorised in {whole.currency}, not in {amount}")
     elif not 0 < amount.amount <= whole.amount:
         raise BadInput(f"of {whole} authorised, {amount} can't be captured")
-    elif amount.amount % charge_step(amount.currency):
-        raise BadInput(f"{amount} can't be paid in {amount.currency}: its last digit has to be 0")
+    else:
+        check_step(amount)
     if payment.capture_amount not in (None, amount.amount):
         raise Conflict(f"the capture of {payment.to_capture} is under way for payment {payment.id}")
     return amount

@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows.cycles import bought
+from billing.flows.payments.amounts import check_step
 from billing.flows.payments.locking import lock_named, refuse_recovering
 from billing.ids import derived_id, new_id
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.pan import refuse_card_number
-from billing.plans.currencies import charge_step
 from billing.rules.actor import Actor
 from billing.rules.line_parts import split_by_line
 from billing.rules.money import Money
@@ -116,8 +116,8 @@ def room_for(conn: Connection, payment: Payment, amount: Money | None) -> Money:
         raise BadInput(f"payment {payment.id} was made in {captured.currency}, not in {amount}")
     elif amount.amount <= 0:
         raise BadInput(f"a refund gives back more than nothing, not {amount}")
-    elif amount.amount % charge_step(amount.currency):
-        raise BadInput(f"{amount} can't be paid in {amount.currency}: its last digit has to be 0")
+    else:
+        check_step(amount)
     if left.amount == 0 or amount > left:
         withheld = f", {held} are in dispute" if held.amount else ""
         raise NotRefundable(

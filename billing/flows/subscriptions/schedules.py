@@ -70,7 +70,7 @@ def ordered(
     `version` is that of another plan, `held` the terms that are held otherwise. Raises: BadInput.
     """
     if zone is not None:
-        _check_zone(zone)
+        check_zone(zone)
     if billing_day is not None:
         _check_billing_day(billing_day, version or held)
     if version is None and billing_day is None and zone is None:
@@ -87,7 +87,8 @@ def ordered(
     )
 
 
-def _check_zone(zone: str) -> None:
+def check_zone(zone: str) -> None:
+    """Check that a zone is known, and the same one everywhere. Raises: BadInput."""
     try:
         zone_of(zone)
     except ScheduleError as error:

@@ -18,12 +18,13 @@ from billing.flows.coupons import redeeming
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.subscriptions import ordered_addons, ordered_items
+from billing.flows.subscriptions.schedules import check_zone
 from billing.ids import new_id
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import NoVersion, Plan, PlanVersion, version_for_new
 from billing.rules.actor import Actor
 from billing.rules.money import Money
-from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, nth, to_local
+from billing.rules.periods import Anchor, Schedule, ScheduleError, nth, to_local
 from billing.rules.subscriptions import Status, SubscriptionEventKind, initial
 from billing.rules.texts import nearest
 from billing.store.subscriptions import addons, customers, items, plans, subscriptions
@@ -239,12 +240,7 @@ def had_before(conn: Connection, customer_id: UUID, plan: Plan) -> bool:
 
 
 def _check_start(order: SubscriptionOrder) -> None:
-    if not is_portable(order.zone):
-        raise BadInput(
-            f"{order.zone!r} is not the same time zone on every machine",
-            where="zone",
-            code=ErrorCode.ZONE_UNKNOWN,
-        )
+    check_zone(order.zone)
     if order.imported and order.starts is None:
         raise BadInput("what is imported has a start", where="starts")
     if order.starts is not None and order.starts.year not in STARTS_BETWEEN:

@@ -208,11 +208,6 @@ def set_expiry_due(conn: Connection, grant_ids: Sequence[UUID], at: datetime | N
         conn.execute(_EXPIRY_DUE, {"ids": literal(grant_ids), "at": at})
 
 
-def left_of(conn: Connection, customer_id: UUID) -> Sequence[GrantLeft]:
-    """Return the grants of a customer with what is left of each, oldest first."""
-    return [_left_of(row) for row in conn.execute(_LEFT, {"ids": literal([customer_id])})]
-
-
 def add_grants(conn: Connection, grants: Sequence[NewGrant]) -> None:
     """Insert grants, each with its first move."""
     if grants:
