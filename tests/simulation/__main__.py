@@ -19,8 +19,9 @@ from billing.embedded.servers import EmbeddedPostgres
 from billing.store.schema import migrate
 from tests.conftest import TEMPLATE, Admin
 from tests.engines import sharing
+from tests.simulation.coverage import KINDS
 from tests.simulation.shrink import as_test, shrunk
-from tests.simulation.simulation import SIZES, Servers, Simulation, Size, Told
+from tests.simulation.simulation import Servers, Simulation, Size, Told, size_of
 
 
 @contextmanager
@@ -56,12 +57,13 @@ def main() -> int:
     print(f"seed {seed}", flush=True)  # noqa: T201
     began, cycles, stories = time.monotonic(), 0, 0
     happened, asked = Counter[str](), Counter[str]()
+    came = Counter[str]()
     failed: list[Told] = []
     points = deaths = 0
     with servers() as where:
         while cycles < options.cycles and len(failed) < options.findings:
             number = options.first + stories * options.step
-            size = SIZES[number % len(SIZES)]
+            size = size_of(number)
             story = told(f"{seed}.{number}", where, size)
             stories += 1
             cycles += story.cycles
@@ -69,6 +71,7 @@ def main() -> int:
             deaths += story.deaths
             happened += story.happened
             asked += story.asked
+            came.update(story.came)
             if story.findings:
                 failed.append(story)
                 _tell(story, options.trace)
@@ -91,6 +94,8 @@ def main() -> int:
         f"deaths    {deaths}",
         "events    " + _counted(asked),
         "faults    " + _counted(happened),
+        "came of it, in 1,000 cycles",
+        *(f"  {1000 * came[kind] / max(1, cycles):8.1f}  {kind}" for kind in KINDS),
         f"findings  {sum(len(story.findings) for story in failed)}",
         f"seconds   {time.monotonic() - began:.0f}",
     ]

@@ -26,7 +26,7 @@ from billing.flows.service.orders import ChargeOrder
 from billing.flows.service.payments import PaymentApi
 from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
 from billing.rules.money import Money
-from tests.simulation import selling
+from tests.simulation import ordering, selling
 from tests.simulation.catalog import ADDONS, Product
 from tests.simulation.events import Event
 from tests.simulation.processes import Job, Process
@@ -114,7 +114,7 @@ class Asking(Process):
         if code is ErrorCode.SERVED_NOT_BILLED and len(asked.moments) < TRIES:
             self.waiting[:0] = [Asked(Event(asked.event.at, "release"), -1), asked]
         else:
-            self.simulation.refused(asked.event, error)
+            self.simulation.refused(asked, error)
 
     def _after_error(self, asked: Asked, error: Exception) -> None:
         """Go on where the transaction was committed all the same, else ask again."""
@@ -123,7 +123,7 @@ class Asking(Process):
         elif len(asked.moments) < TRIES or not self._gives_up_on(asked):
             self.waiting.append(asked)
         else:
-            self.simulation.refused(asked.event, error)
+            self.simulation.refused(asked, error)
 
     def _gives_up_on(self, asked: Asked) -> bool:
         """Tell whether nobody goes on asking; a recovery is never left: nothing is sent before."""
@@ -157,8 +157,8 @@ class Asking(Process):
 
 _CAPTURED: Final = text(
     "SELECT p.id, p.provider_payment_id, p.amount, p.currency FROM payments p"
-    "  JOIN customers c ON c.id = p.customer_id"
-    " WHERE c.external_id = :who AND p.captured_at IS NOT NULL AND p.invoice_id IS NOT NULL"
+    "  JOIN customers c ON c.id = p.customer_id JOIN invoices i ON i.id = p.invoice_id"
+    " WHERE c.external_id = :who AND p.captured_at IS NOT NULL AND i.kind <> 'top_up'"
     " ORDER BY p.captured_at DESC, p.id DESC LIMIT 1"
 )
 
@@ -406,6 +406,8 @@ FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "coupon": selling.redeem,
     "change": selling.change,
     "note": selling.give_back,
+    "invoice": ordering.invoice,
+    "top up": ordering.top_up,
     "charge": _charge,
     "release": _release_parked,
     "recover": _recover,
@@ -422,5 +424,7 @@ ONE_TRANSACTION: Final = frozenset(
         "coupon",
         "change",
         "note",
+        "invoice",
+        "top up",
     }
 )

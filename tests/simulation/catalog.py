@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
+from random import Random
 from typing import Final, Literal
 
 Unit = Literal["day", "week", "month", "year"]
@@ -53,6 +54,11 @@ class Product:
     def seats(self) -> Item | None:
         """The item that a subscription has a quantity of."""
         return next((each for each in self.items if not each.once), None)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether a subscription has a quantity of anything that it sells."""
+        return self.seats is not None or not (self.flat or self.items)
 
     def with_price(self, price: Price) -> "Product":
         """Return the plan with one more price."""
@@ -148,12 +154,40 @@ COUPONS: Final = {
         Coupon("half", Fraction(50), stack=3),
         Coupon("seats", Fraction(25, 2), on=("seats", "sso", "extra"), lasts=(2, "months")),
         Coupon("welcome", amounts={"USD": 301, "JPY": 300}, stack=1),
-        Coupon("gift", amounts={"USD": 7001, "JPY": 7000}, keeps_rest=True, stack=2),
+        Coupon("gift", amounts={"USD": 2603, "JPY": 2500}, keeps_rest=True, stack=2),
+        Coupon("month", Fraction(10), lasts=(1, "months"), stack=4),
         Coupon("nothing", Fraction(100), limit=2),
         Coupon("rare", Fraction(7), lasts=(0, "forever"), limit=1),
-        Coupon("early", Fraction(20), lasts=(0, "forever"), until=date(2026, 1, 31)),
+        Coupon("early", Fraction(20), lasts=(0, "forever"), until=date(2026, 2, 5)),
     )
 }
+
+
+def coupon_for(chance: Random, product: Product, currency: str) -> str:
+    """Return a coupon that takes something off what a plan sells."""
+    sold = {each.code for each in product.items}
+    fitting = [
+        each.code
+        for each in COUPONS.values()
+        if (each.percent is not None or currency in each.amounts)
+        and (each.on is None or any(item in each.on for item in sold))
+        and each.until is None
+        and each.limit is None
+    ]
+    return chance.choice(fitting)
+
+
+def other_plans(held: Product, currency: str) -> list[Product]:
+    """Return those that a subscription may be changed to, and is collected for in the same way."""
+    return [
+        other
+        for other in PRODUCTS.values()
+        if other is not held
+        and currency in other.prices[0].amounts
+        and other.every == held.every
+        and other.anchor_day in (None, held.anchor_day)
+        and (other.ladder, other.then, other.catch_up) == (held.ladder, held.then, held.catch_up)
+    ]
 
 
 def as_files(products: Mapping[str, Product]) -> str:

@@ -81,6 +81,18 @@ class Debtor:
                 yield f"period {cycle.n} is tried again on {other.at}, {one.at} was the last time"
         if cycle.state == "CREATED" and declines:
             yield from self._lasts_too_long(cycle, declines, sum(steps, timedelta()))
+        if cycle.invoice_status == "uncollectible" and not self.asked:
+            yield from self._given_up_early(cycle, declines, sum(steps, timedelta()))
+
+    def _given_up_early(
+        self, cycle: Row[Any], declines: Sequence[Attempt], ladder: timedelta
+    ) -> Iterator[str]:
+        """Who may still pay has the whole ladder."""
+        if any(each.code in FINAL for each in self.declines) or not declines:
+            return
+        until = declines[0].at + ladder - CLOCKS - HOUR
+        if cycle.resolved_at < until:
+            yield f"period {cycle.n} was given up on {cycle.resolved_at}, before {until}"
 
     def _lasts_too_long(
         self, cycle: Row[Any], declines: Sequence[Attempt], ladder: timedelta

@@ -2,7 +2,8 @@
 
 Each replaces one passage of one file. Those of `TIME` take back how a period, an end or a debt
 follows from what was asked for and when; those of `MONEY` touch what is charged, given back,
-booked, settled and closed; those of `SALES` coupons, changes of what is held, and credit notes.
+booked, settled and closed; those of `SALES` coupons, changes of what is held, and credit notes;
+those of `FURTHER` were thought of from the documentation, area by area.
 """
 
 from collections.abc import Sequence
@@ -60,6 +61,8 @@ _CHANGED: Final = "billing/pricing/changes.py"
 _HELD: Final = "billing/rules/item_changes.py"
 _OF_CHANGES: Final = "billing/flows/subscriptions/change_invoices.py"
 _QUOTES: Final = "billing/flows/subscriptions/change_quotes.py"
+_COUPONING: Final = "billing/flows/cycles/couponing.py"
+_BOUGHT: Final = "billing/flows/cycles/bought.py"
 _NOTES: Final = "billing/pricing/notes.py"
 
 TIME: Final[Sequence[Fault]] = (
@@ -683,4 +686,145 @@ SALES: Final[Sequence[Fault]] = (
     ),
 )
 
-FAULTS: Final[Sequence[Fault]] = (*TIME, *MONEY, *SALES)
+FURTHER: Final[Sequence[Fault]] = (
+    Fault(
+        "each rung of a ladder waits as long as the first",
+        _DUNNING,
+        "    step = ladder.retry_after[rung]\n",
+        "    step = ladder.retry_after[0]\n",
+    ),
+    Fault(
+        "a ladder that waits for the customer is a rung short",
+        _DUNNING,
+        "    for step in ladder.retry_after[rung:]:\n",
+        "    for step in ladder.retry_after[rung + 1 :]:\n",
+    ),
+    Fault(
+        "a period that has begun counts as missed",
+        _DECIDING,
+        "scheduled.period.end <= now and not bill_missed:",
+        "scheduled.period.start <= now and not bill_missed:",
+    ),
+    Fault(
+        "coupons are used in the order of their redemption",
+        _REDEMPTIONS,
+        "key=lambda each: (each.coupon.stack, each.at, each.redemption))",
+        "key=lambda each: (each.at, each.redemption))",
+    ),
+    Fault(
+        "a coupon of all of a customer takes nothing off",
+        _COUPONING,
+        "            for owner in (subscription.id, subscription.customer_id)\n",
+        "            for owner in (subscription.id,)\n",
+    ),
+    Fault(
+        "what an invoice uses of a coupon isn't counted in a batch",
+        _COUPONING,
+        "                known, invoices=known.invoices + 1, taken=taken\n",
+        "                known, invoices=known.invoices, taken=taken\n",
+    ),
+    Fault(
+        "credit pays no one-off invoice",
+        "billing/flows/invoices/ordering.py",
+        "        credit=credit,\n",
+        "        credit=credit[:0],\n",
+    ),
+    Fault(
+        "credit that was bought never expires",
+        _BOUGHT,
+        "now + timedelta(days=days),\n",
+        "now + timedelta(days=10 * days),\n",
+    ),
+    Fault(
+        "credit that was bought has the usual priority",
+        _BOUGHT,
+        '                "priority": ordered.priority,\n',
+        '                "priority": 50,\n',
+    ),
+    Fault(
+        "credit that expired is never written off",
+        "billing/flows/credit/expiring.py",
+        "    left = [grant for grant in due if grant.left]\n",
+        "    left = [grant for grant in due if not grant.left]\n",
+    ),
+    Fault(
+        "a refund of a part gives all back",
+        _REFUND_REQUESTS,
+        "    if amount is None:\n        amount = left\n    elif amount.currency",
+        "    if amount is None or amount < left:\n        amount = left\n    elif amount.currency",
+    ),
+    Fault(
+        "a second refund of a payment is refused",
+        _REFUND_REQUESTS,
+        "    if left.amount == 0 or amount > left:\n",
+        "    if left.amount < captured.amount or amount > left:\n",
+    ),
+    Fault(
+        "another engine's money counts as ours",
+        "billing/flows/settlement/matching.py",
+        "        passed = matching.pass_over(conn, batch, engine=engine_id(conn), now=step.now)\n",
+        "        passed = 0 * bool(engine_id(conn))\n",
+    ),
+    Fault(
+        "a trial never becomes active",
+        _SUBSCRIPTIONS,
+        "        return Status.TRIALING\n",
+        "        return Status.ACTIVE\n",
+    ),
+    Fault(
+        "a decline leaves the subscription active",
+        _SUBSCRIPTIONS,
+        "    return Status.PAST_DUE if status in (Status.TRIALING, Status.ACTIVE) else status\n",
+        "    return Status.PAST_DUE if status is Status.TRIALING else status\n",
+    ),
+    Fault(
+        "periods that were skipped are paused ones",
+        _SKIPPING,
+        "CycleKind.SKIPPED if kind is CycleKind.REGULAR else kind,",
+        "CycleKind.PAUSED if kind is CycleKind.REGULAR else kind,",
+    ),
+    Fault(
+        "a change gives the oldest units back first",
+        _CHANGED,
+        "key=lambda each: each.charge.before, reverse=True):\n",
+        "key=lambda each: each.charge.before):\n",
+    ),
+    Fault(
+        "under a volume price a change charges the new units alone",
+        _CHANGED,
+        "        if terms.price.model is PriceModel.VOLUME and have != want:\n",
+        "        if terms.price.model is PriceModel.VOLUME and have > want:\n",
+    ),
+    Fault(
+        "a change gives more back than is left of a line",
+        _CHANGED,
+        "        amount = min(gross, line.left)\n",
+        "        amount = gross\n",
+    ),
+    Fault(
+        "who is past due can buy more",
+        "billing/rules/change_states.py",
+        "    if stands is ChangeStanding.PAST_DUE:\n",
+        "    if stands is ChangeStanding.PAST_DUE and not move.costs_more:\n",
+    ),
+    Fault(
+        "a quote that moved is applied",
+        "billing/flows/subscriptions/changing.py",
+        "        if digest is not None and digest != quoted.digest:\n",
+        "        if digest is not None and not quoted.digest:\n",
+    ),
+    Fault(
+        "revenue of a period is earned when it begins",
+        "billing/rules/recognition.py",
+        "    if now >= period.end:\n",
+        "    if now >= period.start:\n",
+    ),
+    Fault(
+        "the last day of a coupon isn't one of its days",
+        "billing/flows/coupons/redeeming.py",
+        "to_local(now, zone).date() > coupon.until:\n",
+        "to_local(now, zone).date() >= coupon.until:\n",
+    ),
+)
+
+FAULTS: Final[Sequence[Fault]] = (*TIME, *MONEY, *SALES, *FURTHER)

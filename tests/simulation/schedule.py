@@ -6,7 +6,8 @@ schedule, which lets it go on, lets others run first, ends it, or lets something
 comes from the seed, so one seed is one story.
 
 An actor whose statement waits for a row that a paused actor has locked counts as waiting: the
-database says so (`blocked`), and it goes on when the schedule picks it after the lock is free.
+database says so (`blocked`), and it goes on when the schedule picks it after the lock is free. Of
+actors that wait for each other the one that was last is refused (`deadlocked`).
 """
 
 import random
@@ -83,12 +84,14 @@ class Schedule:
         *,
         blocked: Callable[[Collection[int]], set[int]] = lambda _: set(),
         is_over: Callable[[int], bool] = lambda _: True,
+        deadlocked: Callable[[int], bool] = lambda _: False,
         kept: Collection[int] | None = None,
     ) -> None:
         self._turns = random.Random(f"turns {seed}")
         self._fates = random.Random(f"fates {seed}")
         self._blocked = blocked
         self._is_over = is_over
+        self._deadlocked = deadlocked
         self._kept = None if kept is None else frozenset(kept)
         self._mutex = threading.Lock()
         self._back = threading.Lock()
@@ -290,7 +293,9 @@ class Schedule:
         while not self._back.acquire(timeout=_LOOK_SECONDS if self._somebody_locks() else 30):
             with self._mutex:
                 waits = actor.backend is not None and actor.backend in self._waiting([actor])
-                if waits and actor.at is At.RUNNING:
+                if waits and self._deadlocked(actor.backend or 0):
+                    self.happened["deadlock of actors"] += 1
+                elif waits and actor.at is At.RUNNING:
                     actor.at = At.WAITING
                     self.tell(f"{actor.name}: waits for a lock")
                     return

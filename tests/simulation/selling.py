@@ -138,7 +138,7 @@ def _ordered(products: Mapping[str, Product], event: Event, held: str) -> Ordere
     if event.quantity:
         if product.seats is not None:
             items[product.seats.code] = event.quantity
-        elif not (product.flat or product.items):
+        elif product.is_counted:
             items["base"] = event.quantity
     if event.addon >= 0:
         items |= {each.code: event.addon for each in ADDONS.values() if each.every == product.every}
@@ -194,5 +194,6 @@ _PAID: Final = text(
     "SELECT i.id, l.gross FROM invoices i JOIN customers c ON c.id = i.customer_id"
     "  JOIN invoice_lines l ON l.invoice_id = i.id AND l.line = 1"
     " WHERE c.external_id = :who AND i.status = 'paid' AND i.total > 0"
+    "   AND i.kind <> 'top_up'"
     " ORDER BY i.issued_at DESC, i.number DESC LIMIT 1"
 )

@@ -8,7 +8,7 @@ more, until nothing is due; then `verdict` compares the engine, the provider and
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -29,8 +29,11 @@ from billing.store import due_work
 from billing.store.engine import make_engine
 from billing.workers.runtime.metrics import ProcessMetrics
 from tests.simulation import catalog as sold
+from tests.simulation import strangers
 from tests.simulation.asking import FLOWS, Asked, Asking, Fact
-from tests.simulation.events import BEGINNING, Event, drawn
+from tests.simulation.coverage import counted
+from tests.simulation.drawing import drawn
+from tests.simulation.events import BEGINNING, LOST, Event
 from tests.simulation.processes import (
     ApiProcess,
     Loop,
@@ -41,6 +44,8 @@ from tests.simulation.processes import (
     WorkerProcess,
     is_free,
 )
+from tests.simulation.refusals import Refusal
+from tests.simulation.scenes import SCENES
 from tests.simulation.schedule import At, Chances, Schedule
 from tests.simulation.selling import id_of
 from tests.simulation.wires import (
@@ -68,16 +73,31 @@ ENDLESS: Final = 50_000  # jobs of one process at one instant: more than any sto
 
 @dataclass(frozen=True)
 class Size:
-    """How long a story is."""
+    """How long a story is, and which scenes are in it (`scenes.SCENES`, by number)."""
 
     customers: int = 8
     days: int = 150
     asks: int = 30
+    scenes: Sequence[int] = ()
 
 
-DENSE: Final = Size(customers=5, days=70, asks=70)
+ALL_SCENES: Final = Size(len(SCENES), days=60, asks=8, scenes=range(len(SCENES)))
+DENSE: Final = Size(customers=4, days=70, asks=70)
 # Dense stories meet more, large ones are faster: what is due at one instant is many rows.
-SIZES: Final = (DENSE, Size(), DENSE, Size(customers=25, days=120, asks=60))
+_SIZES: Final = (
+    ALL_SCENES,
+    Size(customers=8, days=150, asks=60),
+    DENSE,
+    Size(customers=14, days=100, asks=120),
+)
+
+
+def size_of(number: int) -> Size:
+    """Return how long the story with a number is; one after the other has other scenes."""
+    size = _SIZES[number % len(_SIZES)]
+    if size.scenes:
+        return size
+    return replace(size, scenes=range(3 * number, 3 * number + size.customers // 3))
 
 
 @dataclass
@@ -92,6 +112,8 @@ class Told:
     deaths: int = 0
     happened: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
+    came: Counter[str] = field(default_factory=Counter)
+    """How often each kind of thing came of it (`coverage.KINDS`)."""
     trace: list[str] = field(default_factory=list)
     fates: list[str] = field(default_factory=list)
 
@@ -132,7 +154,13 @@ class Simulation:
         self._chances = chances
         self.chance = Random(f"story {seed}")
         self.events = (
-            drawn(seed, customers=size.customers, days=size.days, asks=size.asks)
+            drawn(
+                seed,
+                customers=size.customers,
+                days=size.days,
+                asks=size.asks,
+                scenes=size.scenes,
+            )
             if events is None
             else list(events)
         )
@@ -140,7 +168,7 @@ class Simulation:
         self.faulty = True
         self.loss = self.chance.choice((0.0, 0.05, 0.3))
         self.facts: list[Fact] = []
-        self.refusals: list[tuple[Event, str]] = []
+        self.refusals: list[Refusal] = []
         self.asked: Counter[str] = Counter()
         self.products = dict(sold.PRODUCTS)
         self.published: list[tuple[datetime, str, sold.Price]] = []
@@ -156,7 +184,13 @@ class Simulation:
         self._newest_event: str | None = None
         self._servers = servers
         self._database = f"simulation_{crc32(str(seed).encode())}"
-        self.schedule = Schedule(seed, blocked=self._blocked, is_over=self._is_over, kept=kept)
+        self.schedule = Schedule(
+            seed,
+            blocked=self._blocked,
+            is_over=self._is_over,
+            deadlocked=self._end_deadlock,
+            kept=kept,
+        )
         self.time = Time(self.schedule)
         self._stack = ExitStack()
 
@@ -239,6 +273,9 @@ class Simulation:
                 sql.Identifier(name), sql.Identifier(template)
             )
         )
+        self._servers.admin.execute(
+            sql.SQL("ALTER DATABASE {} SET deadlock_timeout = '1h'").format(sql.Identifier(name))
+        )
 
     def _drop_database(self, name: str) -> None:
         self._servers.admin.execute(
@@ -251,6 +288,14 @@ class Simulation:
             [list(backends)],
         )
         return {int(str(row[0])) for row in rows}
+
+    def _end_deadlock(self, backend: int) -> bool:
+        """Cancel a statement that waits for itself; True where it does.
+
+        The database would end one of them after some time, and which one would depend on the time.
+        """
+        rows = self._servers.admin.execute(_CANCELED, {"pid": backend}).fetchall()
+        return bool(rows)
 
     def _is_over(self, backend: int) -> bool:
         """Tell whether a server process has ended, or has no transaction open."""
@@ -392,6 +437,8 @@ class Simulation:
             self._let_time_pass(max(self.ends, self.now))
             self._come_to_rest()
             told.findings += findings(self)
+            with self.engine.connect() as conn:
+                told.came = counted(conn)
         except Exception as error:  # noqa: BLE001  whatever ends a story is a finding
             told.findings.append(in_full(error))
         told.cycles = self._count_cycles()
@@ -431,6 +478,7 @@ class Simulation:
             "detach": self._detach,
             "wrong clock": self._have_a_wrong_clock,
             "correct price": self._correct_price,
+            "stranger": self._charge_as_a_stranger,
         }.get(event.kind)
         if special is not None:
             special(event)
@@ -442,8 +490,9 @@ class Simulation:
     def carried_out(self, fact: Fact) -> None:
         self.facts.append(fact)
 
-    def refused(self, event: Event, error: Exception) -> None:
-        self.refusals.append((event, f"{type(error).__name__}: {error}"))
+    def refused(self, asked: Asked, error: Exception) -> None:
+        code, words = getattr(error, "code", None), f"{type(error).__name__}: {error}"
+        self.refusals.append(Refusal(asked.event, asked.at, code, words))
 
     def _be_down(self, event: Event) -> None:
         self._kill_all()
@@ -538,6 +587,10 @@ class Simulation:
             outcome = "won" if event.moves else "lost"
             self.provider.control(f"disputes/{chosen['id']}", outcome=outcome)
 
+    def _charge_as_a_stranger(self, event: Event) -> None:
+        """Let another engine charge at the same account of the provider."""
+        strangers.charge(self.provider, event, self.asked["stranger"])
+
     def _detach(self, event: Event) -> None:
         """Let a customer's card be taken away at the provider."""
         with self.engine.connect() as conn:
@@ -609,7 +662,7 @@ class Simulation:
             with self.engine.connect() as conn:
                 values = {"id": id_of(self.seed, "change", fact.number), "now": self.now}
                 return not conn.execute(_HOLDS_LATER, values).scalar_one()
-        return fact.event.kind in ("subscribe", "grant", "coupon", "note")
+        return fact.event.kind in LOST
 
     def _disconnect(self) -> None:
         for process in self.processes:
@@ -678,6 +731,12 @@ class Simulation:
         return {name: int(count) for name, count in row.items() if count}
 
 
+_CANCELED: Final = """
+    WITH RECURSIVE waits_for(pid) AS (
+        SELECT unnest(pg_blocking_pids(%(pid)s))
+        UNION SELECT unnest(pg_blocking_pids(pid)) FROM waits_for)
+    SELECT pg_cancel_backend(pid) FROM waits_for WHERE pid = %(pid)s
+"""
 _CARD: Final = text(
     "SELECT m.provider_payment_method_id FROM customers c"
     "  JOIN provider_customers t ON t.customer_id = c.id AND t.provider = c.provider"

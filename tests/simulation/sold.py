@@ -20,6 +20,7 @@ from billing.ids import derived_id
 from tests.simulation import model, pricing
 from tests.simulation.catalog import COUPONS, Price, Product
 from tests.simulation.events import LATER
+from tests.simulation.ordering import ENTRY
 from tests.simulation.pricing import Found, ItemChange, Line, OfChange, Published, Redeemed
 from tests.simulation.selling import OrderedChange, OrderedNote, id_of
 from tests.simulation.wires import CLOCKS
@@ -163,7 +164,7 @@ class Sold:
             return None
         own = set(self._notes_of(change))
         left = self.tables.lines[row.id][line].gross
-        for note in self.tables.notes.get(self.subscription, ()):
+        for note in self.tables.notes.get(self.customer, ()):
             if note.invoice_id != row.id:
                 continue
             for each in self.tables.note_lines[note.id]:
@@ -272,7 +273,7 @@ class Sold:
         ids = set(self._notes_of(change))
         found = {
             (note.invoice_id, each.line - 1): each.gross
-            for note in self.tables.notes.get(self.subscription, ())
+            for note in self.tables.notes.get(self.customer, ())
             if note.id in ids
             for each in self.tables.note_lines[note.id]
         }
@@ -299,7 +300,7 @@ class Sold:
         asked = {id_of(self.seed, "note", each.number): each for each in self._of("note")}
         of_changes = {each for change in sales.changes for each in self._notes_of(change)}
         before = Counter[tuple[UUID, int]]()
-        for note in self.tables.notes.get(self.subscription, ()):
+        for note in self.tables.notes.get(self.customer, ()):
             what, fact = f"note {note.number}", asked.pop(note.id, None)
             lines = self.tables.lines[note.invoice_id]
             if fact is None and note.id not in of_changes:
@@ -380,7 +381,7 @@ class Sold:
     def granted(self, invoiced: Sequence[Row[Any]], sales: model.Sales) -> Iterator[model.Granted]:
         """Yield the credit that notes gave."""
         of_changes = {each: change for change in sales.changes for each in self._notes_of(change)}
-        for note in self.tables.notes.get(self.subscription, ()):
+        for note in self.tables.notes.get(self.customer, ()):
             for grant in self._credit_of(note):
                 change = of_changes.get(note.id)
                 since = None
@@ -408,6 +409,7 @@ def _told(lines: Sequence[Line]) -> str:
 _INVOICES: Final = text(
     "SELECT i.subscription_id AS owner, i.id, i.change_id, c.n, s.id AS change_row,"
     "       s.holds_from, i.total, i.issued_at, i.status, i.credit, i.due, p.id AS payment_id,"
+    f"       {ENTRY} AS entry, i.kind,"
     "       (SELECT coalesce(sum(m.amount), 0) FROM credit_moves m"
     "          JOIN credit_grants g ON g.id = m.grant_id AND g.source = 'small'"
     "         WHERE m.invoice_id = i.id AND m.kind = 'applied') AS waived"
@@ -431,7 +433,7 @@ _REDEMPTIONS: Final = text(
     "SELECT customer_id AS owner, id, coupon, subscription_id, at FROM redemptions ORDER BY at, id"
 )
 _NOTES: Final = text(
-    "SELECT n.subscription_id AS owner, n.id, n.invoice_id, n.number, n.total, n.destination,"
+    "SELECT n.customer_id AS owner, n.id, n.invoice_id, n.number, n.total, n.destination,"
     "       n.created_at, r.amount AS refunded, r.state AS refund_state"
     "  FROM credit_notes n LEFT JOIN refunds r ON r.note_id = n.id ORDER BY n.series, n.n"
 )

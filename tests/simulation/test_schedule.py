@@ -1,5 +1,6 @@
 """The schedule by itself, with actors that only note their steps."""
 
+import threading
 from collections.abc import Callable
 
 from tests.simulation.schedule import Actor, At, Chances, Schedule
@@ -64,3 +65,38 @@ def test_what_a_failure_needs_is_left() -> None:
     wanted = {3, 41, 77}
     assert fewer(range(100), lambda left: wanted <= set(left)) == sorted(wanted)
     assert fewer(range(100), lambda _: True) == ()
+
+
+def test_who_waited_for_a_lock_in_vain_ends_in_its_own_turn() -> None:
+    """Until then nobody else runs beside it."""
+    lock, waits, ended = threading.Lock(), threading.Event(), list[str]()
+    schedule = Schedule(1, blocked=lambda _: {2} if waits.is_set() and lock.locked() else set())
+    holder, waiter = (schedule.add(name) for name in ("holder", "waiter"))
+
+    def hold() -> None:
+        lock.acquire()
+        schedule.chances = Chances(switch=1.0)
+        schedule.reach("before commit", locks=True)
+        schedule.chances = Chances()
+        lock.release()
+        schedule.waited()
+
+    def wait() -> None:
+        schedule.statement(2)
+        waits.set()
+        try:
+            with lock:
+                raise ValueError("wrong")
+        finally:
+            schedule.waited()
+            ended.append("waiter")
+
+    schedule.start(holder, hold)
+    schedule.start(waiter, wait)
+    assert schedule.those(At.WAITING) == [waiter]
+    schedule.resume(holder)
+    assert schedule.those(At.PAUSED) == [waiter]
+    assert not ended
+    schedule.resume(waiter)
+    assert (schedule.those(At.IDLE), ended) == ([holder, waiter], ["waiter"])
+    schedule.close()

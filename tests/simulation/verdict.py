@@ -18,8 +18,12 @@ from tests.delivery import agreement
 from tests.delivery.provider_side import ProviderSide
 from tests.simulation import model
 from tests.simulation.asking import addons_of
+from tests.simulation.books import not_as_asked, not_closed, not_earned
 from tests.simulation.dunning import Debtor, declines_of
+from tests.simulation.ordering import Ordered, merged, ordered_rows
+from tests.simulation.refusals import unjustified
 from tests.simulation.sold import Sold, Tables, redeemed_too_often
+from tests.simulation.strangers import OwnSide
 from tests.simulation.wires import CLOCKS, Json, Provider
 
 if TYPE_CHECKING:
@@ -40,12 +44,16 @@ def findings(simulation: "Simulation") -> list[str]:
             *_captured_once(simulation, made),
             *_sums(simulation, conn, made),
             *_breaks(conn),
-            *_objects(simulation, conn),
+            *_objects(simulation, conn, made),
             *_parked(conn),
             *redeemed_too_often(conn),
             *_as_modelled(simulation, conn, made),
             *_charged_by_shops(simulation, made),
             *_refunded(conn, made),
+            *unjustified(simulation, conn),
+            *not_closed(conn),
+            *not_earned(conn, simulation.now),
+            *not_as_asked(conn, simulation),
             *_explained(simulation, conn),
         ]
 
@@ -54,9 +62,10 @@ class _Made:
     """What there is at the provider at the end, read once."""
 
     def __init__(self, provider: Provider) -> None:
-        self.intents = provider.all("payment_intents")
-        self.charges = provider.all("charges")
-        self.refunds = provider.all("refunds")
+        self.side = OwnSide(provider)
+        self.intents = self.side.all("payment_intents")
+        self.charges = self.side.all("charges")
+        self.refunds = self.side.all("refunds")
 
 
 # --- books and provider -------------------------------------------------------------------------
@@ -104,7 +113,7 @@ def _sums(simulation: "Simulation", conn: Connection, made: _Made) -> Iterator[s
         booked[row.currency] += int(row.amount)
     if booked != ours:
         yield f"captured: {dict(ours)} by payments, {dict(booked)} by the journal"
-    balance = simulation.provider.show("balance")
+    balance = made.side.show("balance")
     theirs = Counter[str]()
     for each in (*balance["available"], *balance["pending"]):
         theirs[each["currency"].upper()] += each["amount"]
@@ -113,9 +122,9 @@ def _sums(simulation: "Simulation", conn: Connection, made: _Made) -> Iterator[s
         yield f"the balance is {held} in the journal, {dict(theirs)} at the provider"
 
 
-def _objects(simulation: "Simulation", conn: Connection) -> Iterator[str]:
+def _objects(simulation: "Simulation", conn: Connection, made: _Made) -> Iterator[str]:
     """Each object of the provider's is known here as it is there."""
-    for line in agreement.disagreements(conn, cast(ProviderSide, simulation.provider)):
+    for line in agreement.disagreements(conn, cast(ProviderSide, made.side)):
         if not (simulation.forgets and line.endswith("never reached us")):
             yield line
 
@@ -286,11 +295,19 @@ class _Customer:
         )
         self.currency = event.currency
         self.grants = [_granted(each) for each in facts if each.event.kind == "grant"]
+        self.ordered = Ordered(
+            simulation.seed,
+            facts,
+            ordered_rows(conn, self.row.customer_id),
+            provider.received,
+            self.pays,
+        )
         self.left = int(conn.execute(_LEFT, {"id": self.row.customer_id}).scalar_one())
 
     def problems(self) -> Iterator[str]:
         yield from self._periods()
         yield from self.sold.problems(self.expected, self.sales)
+        yield from self.ordered.problems()
         for cycle in (*self.cycles, *self.of_changes):
             yield from self._money(cycle)
         yield from self._credit()
@@ -342,12 +359,18 @@ class _Customer:
 
     def _credit(self) -> Iterator[str]:
         """Credit pays what it can of each invoice, in its order, and nothing of it is lost."""
+        if self.ordered.was_taken_back:
+            return
         rows, invoices = [], []
-        for row, invoiced in self.sold.invoiced(self.expected):
+        for row, invoiced in merged(self.sold.invoiced(self.expected), self.ordered.rows):
             rows.append(row)
             invoices.append(invoiced)
         found = [model.Paid(each.credit - each.waived, each.waived, each.due) for each in rows]
-        grants = [*self.grants, *self.sold.granted(rows, self.sales)]
+        grants = [
+            *self.grants,
+            *self.ordered.granted(),
+            *self.sold.granted(rows, self.sales),
+        ]
         apart = 2 * CLOCKS
         if not model.may_be_paid(self.currency, invoices, grants, apart, found):
             expected = next(model.paid(self.currency, invoices, grants, apart))
@@ -399,7 +422,9 @@ class _Customer:
         if self.pays or self.row.status not in ("canceled", "unpaid"):
             return False
         invoices = (*self.cycles, *self.of_changes)
-        return any(each.invoice_status == "uncollectible" for each in invoices)
+        return self.row.ended_by == "ladder" or any(
+            each.invoice_status == "uncollectible" for each in invoices
+        )
 
     def _money(self, cycle: Row[Any]) -> Iterator[str]:
         if cycle.payment_id is None:
@@ -460,11 +485,11 @@ _LEFT: Final = text(
     "SELECT coalesce(sum(CASE WHEN m.kind IN ('granted', 'returned') THEN m.amount"
     "                         ELSE -m.amount END), 0)"
     "  FROM credit_moves m JOIN credit_grants g ON g.id = m.grant_id"
-    " WHERE g.customer_id = :id AND g.source IN ('goodwill', 'credit_note')"
+    " WHERE g.customer_id = :id AND g.source IN ('goodwill', 'credit_note', 'bought')"
 )
 _SUBSCRIPTION: Final = text("SELECT * FROM subscriptions WHERE external_id = :reference")
 _BILLED: Final = (
-    "c.period_start, c.period_end, i.due AS total, i.status AS invoice_status,"
+    "c.period_start, c.period_end, i.due AS total, i.status AS invoice_status, i.resolved_at,"
     "       i.total AS price, (SELECT coalesce(sum(n.total), 0) FROM credit_notes n"
     "                           WHERE n.invoice_id = i.id) AS given_back,"
     "       p.id AS payment_id, p.state, p.decline_class, p.next_attempt_at,"

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
+from urllib.parse import urlencode
 
 import dramatiq
 import psycopg
@@ -74,7 +75,8 @@ def _committing(schedule: Schedule) -> Any:
             raise psycopg.errors.SerializationFailure("could not serialize, by the schedule")
         if fate is not None:
             raise _lost(schedule, connection)
-        connection.commit()
+        with _waiting(schedule):
+            connection.commit()
         schedule.running.commits += 1
         if schedule.reach("after commit", COMMITTED_FAULTS) is not None:
             raise _lost(schedule, connection)
@@ -94,8 +96,8 @@ def _executing(schedule: Schedule) -> Any:
         dialect: Any, cursor: Any, statement: Any, parameters: Any, _: Any = None
     ) -> None:
         _before_statement(schedule, cursor, statement)
-        cursor.execute(statement, parameters)
-        schedule.waited()
+        with _waiting(schedule):
+            cursor.execute(statement, parameters)
 
     return do_execute
 
@@ -105,10 +107,21 @@ def _executing_many(schedule: Schedule) -> Any:
         dialect: Any, cursor: Any, statement: Any, parameters: Any, _: Any = None
     ) -> None:
         _before_statement(schedule, cursor, statement)
-        cursor.executemany(statement, parameters)
-        schedule.waited()
+        with _waiting(schedule):
+            cursor.executemany(statement, parameters)
 
     return do_executemany
+
+
+@contextmanager
+def _waiting(schedule: Schedule) -> Iterator[None]:
+    """Tell the schedule when a statement is done that may wait for a lock, also where it fails."""
+    try:
+        yield
+    except psycopg.errors.QueryCanceled as error:
+        raise psycopg.errors.DeadlockDetected("ended by the schedule") from error
+    finally:
+        schedule.waited()
 
 
 def _before_statement(schedule: Schedule, cursor: Any, statement: str) -> None:
@@ -223,10 +236,13 @@ class Provider:
         body = json.dumps(wanted)
         return self._asked(HttpRequest(method, f"/_sandbox/{page}", "", headers, body))
 
-    def act(self, what: str) -> Json:
+    def act(self, what: str, **form: str) -> Json:
         """Do something to an object. Raises: Refused."""
-        headers = {"authorization": "Bearer sk_test_dashboard"}
-        return self._asked(HttpRequest("POST", f"/v1/{what}", "", headers, ""))
+        headers = {
+            "authorization": "Bearer sk_test_dashboard",
+            "content-type": "application/x-www-form-urlencoded",
+        }
+        return self._asked(HttpRequest("POST", f"/v1/{what}", "", headers, urlencode(form)))
 
     def show(self, what: str, query: str = "") -> Json:
         """Return an object or a page of a list."""
