@@ -21,7 +21,13 @@ from billing.flows.customers import customers
 from billing.flows.recovery import recovering
 from billing.flows.refunds import requesting
 from billing.flows.service.callers import Caller
-from billing.flows.service.idempotency import DECLINED, PENDING, REFUSED, KeyedAnswer
+from billing.flows.service.idempotency import (
+    DECLINED,
+    PENDING,
+    REFUSED,
+    KeyedAnswer,
+    RequestInFlight,
+)
 from billing.flows.service.orders import ChargeOrder
 from billing.flows.service.payments import PaymentApi
 from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
@@ -101,7 +107,7 @@ class Asking(Process):
         asked.moments.append(self.runtime.clock.now())
         try:
             FLOWS[asked.event.kind](self, asked)
-        except (DBAPIError, Unavailable) as error:
+        except (DBAPIError, Unavailable, RequestInFlight) as error:
             self._after_error(asked, error)
         except (BillingError, Refused, NothingThere) as error:
             self._refused(asked, error)

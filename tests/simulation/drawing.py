@@ -17,8 +17,8 @@ from tests.simulation.catalog import (
     coupon_for,
     other_plans,
 )
-from tests.simulation.events import BEGINNING, LATER, LOST, Event
-from tests.simulation.scenes import SCENES
+from tests.simulation.events import BEGINNING, LATER, LOST, TERMS, Event
+from tests.simulation.scenes import DOWN, SCENES
 
 Choice = TypeVar("Choice")
 CARDS: Final = (
@@ -76,6 +76,7 @@ WEIGHTS: Final = {
     "invoice": 2,
     "top up": 2,
     "stranger": 2,
+    "terms": 2,
 }
 CREDITS: Final = (40, 310, 990, 2500, 10000)
 ORDERED: Final = (310, 990, 2500, 10000)
@@ -106,8 +107,10 @@ def drawn(
     events = [_arrival(chance, who, chance.choice(moments), cards) for who in range(customers)]
     played: list[Event] = []
     for who, scene in enumerate(scenes):
-        arrival = replace(events[who], at=_moment(chance, days / 3))
-        events[who], following = SCENES[scene % len(SCENES)](chance, arrival)
+        play = SCENES[scene % len(SCENES)]
+        since = BEGINNING + timedelta(days=days // 2 if play in DOWN else 0)
+        at = since + (_moment(chance, days / 6) - BEGINNING)
+        events[who], following = play(chance, replace(events[who], at=at))
         played += following
     kinds = _some_kinds(chance)
     later = [_later(chance, kinds, events, days) for _ in range(asks)]
@@ -314,6 +317,7 @@ _DETAILS: Final[dict[str, Callable[[random.Random], dict[str, Any]]]] = {
     "invoice": _of_invoice,
     "top up": _of_top_up,
     "stranger": _of_stranger,
+    "terms": lambda chance: {"then": chance.choice(list(TERMS))},
     "charge": _of_charge,
     "note": _of_note,
 }

@@ -4,14 +4,29 @@ An event prints as it is written in Python, so that a story that fails can be sh
 event and printed as a test.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
 
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 # What a restore would lose, and comes from other systems then.
 LOST: Final = frozenset({"subscribe", "grant", "coupon", "note", "invoice", "top up"})
 LATER: Final = "period_end"  # when a change applies
+# How a provider may behave from some day on: what it keeps, and when its money moves.
+TERMS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "as usual": {"fee_basis_points": 290, "fee_fixed": 30, "available_after_seconds": 172_800},
+    "no fees": {"fee_basis_points": 0, "fee_fixed": 0},
+    "all is fee": {"fee_fixed": 100_000},
+    "money at once": {"available_after_seconds": 0},
+    "money late": {"available_after_seconds": 20 * 86_400},
+    "refunds wait": {"refunds": "pending"},
+    "refunds fail later": {"refunds": "pending_then_fail"},
+    "refunds succeed": {"refunds": "succeed"},
+    "fees of disputes come back": {"dispute_fee_returned": True},
+    "payouts by themselves": {"payout_schedule": "daily"},
+    "payouts are slow": {"payout_arrives_after_seconds": 10 * 86_400},
+}
 
 
 @dataclass(frozen=True)

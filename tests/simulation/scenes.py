@@ -344,3 +344,5 @@ SCENES: Final[Sequence[Scene]] = (
     left,
     missed,
 )
+# Those that stop everything for a while come when others are over.
+DOWN: Final = frozenset({late_coupon, skipped, missed})

@@ -33,7 +33,7 @@ from tests.simulation import strangers
 from tests.simulation.asking import FLOWS, Asked, Asking, Fact
 from tests.simulation.coverage import counted
 from tests.simulation.drawing import drawn
-from tests.simulation.events import BEGINNING, LOST, Event
+from tests.simulation.events import BEGINNING, LOST, TERMS, Event
 from tests.simulation.processes import (
     ApiProcess,
     Loop,
@@ -81,7 +81,7 @@ class Size:
     scenes: Sequence[int] = ()
 
 
-ALL_SCENES: Final = Size(len(SCENES), days=60, asks=8, scenes=range(len(SCENES)))
+ALL_SCENES: Final = Size(len(SCENES), days=75, asks=8, scenes=range(len(SCENES)))
 DENSE: Final = Size(customers=4, days=70, asks=70)
 # Dense stories meet more, large ones are faster: what is due at one instant is many rows.
 _SIZES: Final = (
@@ -479,6 +479,7 @@ class Simulation:
             "wrong clock": self._have_a_wrong_clock,
             "correct price": self._correct_price,
             "stranger": self._charge_as_a_stranger,
+            "terms": self._change_terms,
         }.get(event.kind)
         if special is not None:
             special(event)
@@ -590,6 +591,9 @@ class Simulation:
     def _charge_as_a_stranger(self, event: Event) -> None:
         """Let another engine charge at the same account of the provider."""
         strangers.charge(self.provider, event, self.asked["stranger"])
+
+    def _change_terms(self, event: Event) -> None:
+        self.provider.control("settings", **TERMS[event.then])
 
     def _detach(self, event: Event) -> None:
         """Let a customer's card be taken away at the provider."""

@@ -450,8 +450,13 @@ class _Customer:
                 yield f"period {cycle.n} is collected after {change.at}, when it was canceled"
 
     def _canceled_before(self, cycle: Row[Any]) -> bool:
-        """Tell whether a cancellation came before the period could be paid: it was voided."""
-        return cycle.invoice_status == "void" and any(
+        """Tell whether a cancellation came before the period could be paid: it was voided.
+
+        While an attempt was open it was given up instead, once that had come to nothing.
+        """
+        declined = self.provider.declined[str(cycle.payment_id)]
+        given_up = cycle.invoice_status == "uncollectible" and not declined
+        return (cycle.invoice_status == "void" or given_up) and any(
             each.kind == "cancel" for each in self.changes
         )
 
