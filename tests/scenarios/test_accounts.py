@@ -22,6 +22,7 @@ from billing.store import tasks
 from billing.store.identity import engine_id
 from billing.store.settlement import runs as settlement
 from billing.workers.daemons.webhooks import Webhooks
+from tests.scenarios.money import apply_events_of_refund
 from tests.scenarios.world import BEGINNING, Subscriber, World
 
 
@@ -263,4 +264,24 @@ def test_a_refund_of_another_engines_charge_is_the_other_engines(world: World) -
         "SELECT kind, outcome FROM settlement_rows WHERE outcome = 'other_engine' ORDER BY kind",
     ) == [("charge", "other_engine"), ("refund", "other_engine")]
     assert tied_out(world, "stripe")["unexplained"] == 0
+    world.assert_promises_hold()
+
+
+def test_a_webhook_that_tells_late_of_another_engines_refund_leaves_no_break(
+    world: World,
+) -> None:
+    world.subscribed("video-premium")
+    world.run_until("2026-01-02")
+    take_as_another_engine(world)
+    pages = world.gateway.list_charges(since=BEGINNING)
+    (charge,) = [each for page in pages for each in page if each.amount.amount == 700]
+    made = world.psp.post("refunds", charge=charge.id)
+    world.close_books()
+
+    apply_events_of_refund(world, made["id"])
+    assert [row.kind for row in world.breaks()] == ["refund_unknown"]
+    world.run_until("2026-01-03")
+    world.close_books()
+
+    assert world.breaks() == []
     world.assert_promises_hold()

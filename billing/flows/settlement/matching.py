@@ -43,6 +43,9 @@ def _judge_next(step: StepRun) -> bool:
             conn, step.provider, after=step.cursor.get("after", ""), limit=BATCH
         )
         if batch is None:
+            explained = batch_breaks.resolve_of_others(conn, step.provider, step.now)
+            if explained:
+                step.counts["breaks_explained"] += explained
             return False
         passed = matching.pass_over(conn, batch, engine=engine_id(conn), now=step.now)
         if passed:

@@ -195,6 +195,30 @@ def resolve_passed_over(conn: Connection, batch: Batch, now: datetime) -> int:
     return conn.execute(_PASSED_OVER, params).rowcount
 
 
+_OF_OTHERS: Final = text(
+    f"""
+    UPDATE breaks AS b
+       SET resolved_at = :now, resolved_by = 'reconciler',
+           provider_transaction_id = r.provider_transaction_id,
+           resolution = 'another engine on this account made it'
+      FROM settlement_rows r
+     WHERE b.provider = :provider AND b.resolved_at IS NULL AND b.payment_id IS NULL
+       AND b.kind IN ('{BreakKind.REFUND_UNKNOWN}', '{BreakKind.DISPUTE_UNKNOWN}')
+       AND r.provider = :provider AND r.kind <> '{MovementKind.CHARGE}'
+       AND r.source_id = substr(b.dedupe_key, length(b.kind) + 2)
+       AND r.outcome = '{RowOutcome.OTHER_ENGINE}'
+    """
+)
+
+
+def resolve_of_others(conn: Connection, provider: str, now: datetime) -> int:
+    """Resolve the open breaks about what another engine made, whose rows were passed over before.
+
+    A webhook may tell of it after the rows were read.
+    """
+    return conn.execute(_OF_OTHERS, {"provider": provider, "now": now}).rowcount
+
+
 def resolve_explained(conn: Connection, batch: Batch, now: datetime) -> int:
     """Resolve the open breaks that the rows of a batch, as they were judged `now`, explain."""
     params = {
