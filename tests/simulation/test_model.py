@@ -259,8 +259,8 @@ def test_coupons_are_used_one_after_the_other_and_as_often_as_they_say() -> None
 
 
 def test_the_rest_of_an_amount_is_kept() -> None:
-    agreed = contract("monthly", "2026-01-01", quantity=2)
-    assert sold(agreed, "2026-03-01", coupons=("gift",)) == ["01-01 0", "02-01 999", "03-01 4000"]
+    agreed = contract("monthly", "2026-01-01", quantity=1)
+    assert sold(agreed, "2026-03-01", coupons=("gift",)) == ["01-01 0", "02-01 1397", "03-01 2000"]
 
 
 def test_notes_of_a_line_add_up_to_it() -> None:
