@@ -18,7 +18,10 @@ def not_closed(conn: Connection) -> Iterator[str]:
 
 
 def not_earned(conn: Connection, now: datetime) -> Iterator[str]:
-    """Yield the invoices of periods whose revenue is earned too early, or not when it is due."""
+    """Yield the invoices of periods whose revenue is earned too early, or not when it is due.
+
+    What is charged once is earned as it is invoiced, and left out.
+    """
     for row in conn.execute(_EARNED, {"now": now}):
         if row.early:
             yield f"invoice {row.number}: {row.early} is earned before {row.period_end}"
@@ -56,13 +59,14 @@ _OPEN: Final = text(
 )
 # What was given back, disputed or voided has less to be earned; `books` leaves that to `prove`.
 _EARNED: Final = text(
-    "SELECT i.number, i.total - i.tax AS net, c.period_end,"
+    "SELECT i.number, l.amount AS net, c.period_end,"
     "       c.period_end <= CAST(:now AS timestamptz) - interval '9 hours' AS due,"
     "       coalesce(sum(r.amount), 0) AS earned,"
     "       coalesce(sum(r.amount) FILTER (WHERE r.through < c.period_end"
     "                                         OR c.period_end > :now), 0) AS early"
     "  FROM invoices i JOIN cycles c ON c.id = i.cycle_id"
-    "  LEFT JOIN revenue_recognitions r ON r.invoice_id = i.id"
+    "  JOIN invoice_lines l ON l.invoice_id = i.id AND l.item <> 'setup'"
+    "  LEFT JOIN revenue_recognitions r ON r.invoice_id = i.id AND r.line = l.line"
     " WHERE i.kind = 'cycle' AND i.status = 'paid'"
     "   AND NOT EXISTS (SELECT FROM cycle_cuts k"
     "                    WHERE k.subscription_id = c.subscription_id AND k.n = c.n)"
@@ -71,7 +75,7 @@ _EARNED: Final = text(
     "                    WHERE p.invoice_id = i.id)"
     "   AND NOT EXISTS (SELECT FROM payments p JOIN disputes d ON d.payment_id = p.id"
     "                    WHERE p.invoice_id = i.id)"
-    " GROUP BY i.id, c.id"
+    " GROUP BY i.id, c.id, l.invoice_id, l.line"
 )
 _REFUNDS: Final = text(
     "SELECT r.id, p.invoice_id, r.note_id, r.amount, p.amount_captured AS paid,"
