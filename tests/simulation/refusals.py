@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from billing.errors import ErrorCode
 from tests.simulation.catalog import COUPONS
 from tests.simulation.events import Event
+from tests.simulation.pricing import HELD_UP
 from tests.simulation.wires import CLOCKS
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class _Facts:
 
 def _is_unknown(facts: _Facts, refusal: Refusal) -> bool:
     made = facts.of(refusal.event.who, "subscribe")
-    return not any(each.at < refusal.at - CLOCKS for each in made)
+    return not any(each.at < refusal.at - CLOCKS - 2 * HELD_UP for each in made)
 
 
 def _is_expired(facts: _Facts, refusal: Refusal) -> bool:
