@@ -115,7 +115,9 @@ KINDS: Final[Mapping[str, str]] = {
     "dispute lost": "disputes WHERE state = 'lost'",
     "dispute open": "disputes WHERE state NOT IN ('won', 'lost')",
     "charge of a shop": "payments WHERE invoice_id IS NULL AND captured_at IS NOT NULL",
-    "charge of a shop, canceled": "payments WHERE invoice_id IS NULL AND state = 'CANCELED'",
+    "charge of a shop, canceled": (
+        "payments WHERE invoice_id IS NULL AND capture_method = 'manual' AND state = 'FAILED'"
+    ),
     "movement of another engine": "settlement_rows WHERE outcome = 'other_engine'",
     "exchange": "fx_events",
     "payout paid": "payouts WHERE status = 'paid'",

@@ -157,12 +157,13 @@ def merged(
 ) -> list[tuple[Row[Any], model.Invoiced]]:
     """Return all invoices that credit may pay, in the order in which they were issued.
 
-    Those of the subscription have an order of their own; the journal says what came between.
+    Those of the subscription have an order of their own; the journal says what came between. One
+    that comes to nothing isn't in it, and has no credit.
     """
     found = list(subscribed)
     for row in sorted(ordered, key=lambda each: -int(each.entry)):
         if row.kind == "one_off":
-            later = (n for n, (each, _) in enumerate(found) if each.entry > row.entry)
+            later = (n for n, (each, _) in enumerate(found) if (each.entry or 0) > row.entry)
             invoiced = model.Invoiced(row.issued_at, row.total)
             found.insert(next(later, len(found)), (row, invoiced))
     return found

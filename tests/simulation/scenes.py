@@ -80,9 +80,9 @@ def void_with_credit(chance: Random, arrival: Event) -> tuple[Event, Sequence[Ev
 
 def refund_fails(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     """A refund fails, or takes its time, and more is given back."""
-    card = chance.choice(("pm_card_refundFail", "pm_card_pendingRefund"))
+    card = chance.choice(("pm_card_refundFail", "pm_card_refundFail", "pm_card_pendingRefund"))
     arrival = replace(_sold_as(chance, arrival, _COUNTED), card=card)
-    at = arrival.at + chance.choice((3, 20)) * HOUR
+    at = arrival.at + chance.choice((9, 20)) * HOUR
     return arrival, [
         Event(at, "refund", arrival.who, part=chance.choice((0, 50))),
         Event(at + 2 * DAY, "note", arrival.who, then="refund", part=chance.choice((0, 37))),
@@ -95,10 +95,12 @@ def disputed(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     arrival = replace(_sold_as(chance, arrival, _COUNTED), card=PAYS)
     at = arrival.at + DAY
     decides = at + chance.choice((1, 6, 20)) * DAY
+    won = chance.random() < 0.5
     return arrival, [
-        Event(at, "dispute", arrival.who),
+        *(Event(at + n * DAY, "dispute", arrival.who + n) for n in range(4)),
         Event(at + 3 * HOUR, "refund", arrival.who, part=50),
-        Event(decides, "decide", arrival.who, moves=chance.random() < 0.6),
+        Event(decides + 4 * DAY, "decide", arrival.who, moves=won),
+        Event(decides + 5 * DAY, "decide", arrival.who, moves=not won),
     ]
 
 
@@ -153,7 +155,7 @@ def noted(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
         Event(
             at, "note", arrival.who, part=37, then=chance.choice(("credit", "refund", "outside"))
         ),
-        Event(at + DAY, "note", arrival.who, part=10, moves=True, then="credit"),
+        Event(at + DAY, "note", arrival.who, part=10, moves=True, then="outside"),
         Event(at + 2 * DAY, "note", arrival.who, part=0, then=chance.choice(("credit", "refund"))),
     ]
 
@@ -184,7 +186,7 @@ def trial(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     leaves = Event(arrival.at + 3 * DAY, "cancel at period end", arrival.who)
     return arrival, [
         Event(arrival.at + DAY, "change", arrival.who, quantity=3, addon=1, then="now"),
-        *([leaves] if chance.random() < 0.2 else []),
+        *([leaves] if chance.random() < 0.5 else []),
     ]
 
 
@@ -209,7 +211,12 @@ def skipped(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     """A period passes that is never billed."""
     arrival = _sold_as(chance, arrival, [PRODUCTS["skipped"]])
     start = _start(arrival, 1) - 3 * HOUR
-    return replace(arrival, card=PAYS), [Event(start, "downtime", days=9)]
+    end = start + 9 * DAY
+    return replace(arrival, card=PAYS), [
+        Event(start, "downtime", days=9),
+        Event(end, "coupon", arrival.who, coupon="month"),
+        Event(end, "coupon", arrival.who, coupon="spring"),
+    ]
 
 
 def paused(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
@@ -226,7 +233,8 @@ def paused(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
 def shop(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     """A shop charges by itself: holds money, takes it, gives it back."""
     ways = ("authorize, void", "authorize, capture a part", "refund", "authorize, capture", "")
-    return replace(arrival, card=PAYS), [
+    stranger = Event(arrival.at + 6 * DAY, "stranger", amount=990, moves=True)
+    charged = [
         Event(
             arrival.at + (n + 1) * DAY,
             "charge",
@@ -237,6 +245,8 @@ def shop(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
         )
         for n, then in enumerate(ways)
     ]
+    payout = Event(arrival.at + 20 * DAY, "payout")
+    return replace(arrival, card=PAYS), [*charged, stranger, payout]
 
 
 def prepaid(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
@@ -269,10 +279,10 @@ def never_paid(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
 def gone(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     """A card is taken away at the provider, or lost."""
     arrival = _sold_as(chance, arrival, _SHORT)
-    if chance.random() < 0.5:
-        return replace(arrival, card="pm_sbx_ok_1_then_expired_card"), []
+    if chance.random() < 0.7:
+        return replace(arrival, card="pm_sbx_ok_1_then_lost_card"), []
     detached = Event(arrival.at + 3 * HOUR, "detach", arrival.who)
-    return replace(arrival, card=PAYS), [detached, Event(_start(arrival, 2), "payout")]
+    return replace(arrival, card=PAYS), [detached]
 
 
 def coupons(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
@@ -314,7 +324,7 @@ def left(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     arrival = replace(_sold_as(chance, arrival, _SHORT), card=PAYS)
     at = _start(arrival, 1) + chance.choice((-2, 1, 20)) * HOUR
     kept = Event(at + HOUR, "resume", arrival.who)
-    kind = chance.choice(("cancel", "cancel at period end"))
+    kind = chance.choice(("cancel", "cancel at period end", "cancel at period end"))
     return arrival, [Event(at, kind, arrival.who), *([kept] if chance.random() < 0.3 else [])]
 
 

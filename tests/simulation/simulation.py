@@ -151,6 +151,7 @@ class Simulation:
         chances: Chances | None = None,
     ) -> None:
         self.seed = seed
+        self._size = size
         self._chances = chances
         self.chance = Random(f"story {seed}")
         self.events = (
@@ -219,7 +220,7 @@ class Simulation:
         self.metrics = ProcessMetrics(CollectorRegistry(), "simulation", "0")
         self.engine = make_engine(self._url)
         self._stack.callback(self.engine.dispose)
-        if self.chance.random() < EXCHANGING:
+        if self.chance.random() < EXCHANGING or self._size.scenes == ALL_SCENES.scenes:
             self.provider.control("settings", **IN_DOLLARS)
         self._move_clock(BEGINNING)
         self.publish()
