@@ -58,13 +58,16 @@ _OPEN: Final = text(
     "   AND NOT EXISTS (SELECT FROM breaks b WHERE b.cycle_id = c.id AND b.resolved_at IS NULL)"
 )
 # What was given back, disputed or voided has less to be earned; `books` leaves that to `prove`.
+# Who is canceled at once is served no longer.
+_END: Final = "least(c.period_end, coalesce(s.canceled_at, c.period_end))"
 _EARNED: Final = text(
-    "SELECT i.number, l.amount AS net, c.period_end,"
-    "       c.period_end <= CAST(:now AS timestamptz) - interval '9 hours' AS due,"
+    f"SELECT i.number, l.amount AS net, {_END} AS period_end,"
+    f"       {_END} <= CAST(:now AS timestamptz) - interval '9 hours' AS due,"
     "       coalesce(sum(r.amount), 0) AS earned,"
-    "       coalesce(sum(r.amount) FILTER (WHERE r.through < c.period_end"
-    "                                         OR c.period_end > :now), 0) AS early"
+    f"       coalesce(sum(r.amount) FILTER (WHERE r.through < {_END}"
+    f"                                         OR {_END} > :now), 0) AS early"
     "  FROM invoices i JOIN cycles c ON c.id = i.cycle_id"
+    "  JOIN subscriptions s ON s.id = c.subscription_id"
     "  JOIN invoice_lines l ON l.invoice_id = i.id AND l.item <> 'setup'"
     "  LEFT JOIN revenue_recognitions r ON r.invoice_id = i.id AND r.line = l.line"
     " WHERE i.kind = 'cycle' AND i.status = 'paid'"
@@ -75,7 +78,7 @@ _EARNED: Final = text(
     "                    WHERE p.invoice_id = i.id)"
     "   AND NOT EXISTS (SELECT FROM payments p JOIN disputes d ON d.payment_id = p.id"
     "                    WHERE p.invoice_id = i.id)"
-    " GROUP BY i.id, c.id, l.invoice_id, l.line"
+    " GROUP BY i.id, c.id, s.id, l.invoice_id, l.line"
 )
 _REFUNDS: Final = text(
     "SELECT r.id, p.invoice_id, r.note_id, r.amount, p.amount_captured AS paid,"
