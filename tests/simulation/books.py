@@ -62,7 +62,7 @@ _OPEN: Final = text(
 _END: Final = "least(c.period_end, coalesce(s.canceled_at, c.period_end))"
 _EARNED: Final = text(
     f"SELECT i.number, l.amount AS net, {_END} AS period_end,"
-    f"       {_END} <= CAST(:now AS timestamptz) - interval '9 hours' AS due,"
+    "       c.period_end <= CAST(:now AS timestamptz) - interval '9 hours' AS due,"
     "       coalesce(sum(r.amount), 0) AS earned,"
     f"       coalesce(sum(r.amount) FILTER (WHERE r.through < {_END}"
     f"                                         OR {_END} > :now), 0) AS early"
