@@ -67,6 +67,12 @@ _LAST = text(
      ORDER BY at DESC, id DESC, meter LIMIT :limit
     """
 )
+_BY_ID = text(
+    """
+    SELECT id, at, meter, n, CAST(value AS text) AS value, key, received_at
+      FROM usage_events WHERE subscription_id = :subscription AND id = :id ORDER BY meter
+    """
+)
 _RECEIVED = text(
     "SELECT outcome, CAST(sum(events) AS bigint) AS events FROM usage_counts GROUP BY 1"
 )
@@ -87,6 +93,12 @@ def last_events(
     """
     values = {"subscription": subscription_id, "since": since, "limit": limit}
     return [CountedEvent(**_exact(row)) for row in conn.execute(_LAST, values)]
+
+
+def events_of(conn: Connection, subscription_id: UUID, event_id: UUID) -> Sequence[CountedEvent]:
+    """Return what an event of a subscription counted as, by meter; nothing where it isn't kept."""
+    values = {"subscription": subscription_id, "id": event_id}
+    return [CountedEvent(**_exact(row)) for row in conn.execute(_BY_ID, values)]
 
 
 def received(conn: Connection) -> Mapping[str, int]:

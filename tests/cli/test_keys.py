@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.flows.service.api_keys import Scope
 from tests.cli.world import World
 
 
@@ -12,6 +13,12 @@ def cli(tmp_path: Path, db_url: str) -> World:
     """Commands on a migrated database; no provider is asked."""
     (tmp_path / "config.toml").write_text('mode = "sandbox"\n')
     return World(tmp_path, {"BILLING__DATABASE__URL": db_url})
+
+
+def test_a_key_may_have_every_scope(cli: World) -> None:
+    made = cli.json("keys", "create", "all", *(word for s in Scope for word in ("--scope", s)))
+
+    assert made["scopes"] == sorted(Scope)
 
 
 def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(cli: World) -> None:

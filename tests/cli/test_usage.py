@@ -46,6 +46,9 @@ def test_a_file_is_counted_once_however_often_it_is_imported(metered: World) -> 
         ("searches", 0, 3000)
     ]
     assert len(shown["events"]) == 2
+    by_id = metered.json("usage", "show", "ada-sub", "--id", "e17")["events"]
+    assert [(each["meter"], each["value"]) for each in by_id] == [("searches", 2)]
+    assert metered.json("usage", "show", "ada-sub", "--id", "e1500")["events"] == []
 
 
 def test_rows_that_are_not_counted_are_told_with_their_lines(metered: World) -> None:

@@ -9,7 +9,7 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.session import Session, person
 
 _COLUMNS = ("id", "name", "scopes", "created_at", "last_used_at", "revoked_at")
-_SCOPES = ("read", "charge", "refund", "admin")
+_SCOPES = ("read", "charge", "refund", "usage", "admin")
 
 
 @click.group()

@@ -114,19 +114,30 @@ def _record(report: "Imported", *, dry_run: bool) -> dict[str, Any]:
     "--days", type=click.IntRange(1, 400), default=40, show_default=True,
     help="How many days to look back for events.",
 )  # fmt: skip
+@click.option("--id", "event", metavar="ID", help="Only the event that was sent with this id.")
 @output_option
 @click.pass_obj
 def show(
-    session: Session, subscription: str, from_n: int, events: int, days: int, output: Output
+    session: Session,
+    subscription: str,
+    from_n: int,
+    events: int,
+    days: int,
+    event: str | None,
+    output: Output,
 ) -> None:
     """Show what was counted for a subscription, by period and meter, and the last events."""
     from billing.queries import usage as queries
+    from billing.rules.usage import event_id
 
     with session.connect() as conn:
         subscription_id = find(conn, "subscription", subscription)
         totals = queries.totals(conn, subscription_id, from_n=from_n)
         since = session.now() - timedelta(days=days)
-        last = queries.last_events(conn, subscription_id, since=since, limit=events)
+        if event is None:
+            last = queries.last_events(conn, subscription_id, since=since, limit=events)
+        else:
+            last = queries.events_of(conn, subscription_id, event_id(event))
     record = {
         "subscription_id": subscription_id,
         "totals": [plain(each) for each in totals],
