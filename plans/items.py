@@ -203,6 +203,12 @@ class ItemPrice:
     minimum: int | None = None
     maximum: int | None = None
 
+    def __hash__(self) -> int:
+        """Hash what tells most prices apart: fractions are slow to hash, and tiers have many."""
+        unit = self.tiers[-1].unit if self.tiers else self.amount
+        bounds = (self.size, self.minimum, self.maximum, len(self.tiers))
+        return hash((self.model, unit.numerator, unit.denominator, bounds))
+
     @property
     def is_free(self) -> bool:
         """Tell whether no quantity of it costs anything."""

@@ -379,6 +379,7 @@ def _without_defaults(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
     }
 
 
+@lru_cache(maxsize=4096)
 def _instant_to(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from billing.plans.items import ItemPrice, PriceModel, PriceTier
@@ -13,6 +14,7 @@ _ZERO: Final = Fraction(0)
 _ONE: Final = Fraction(1)
 
 
+@lru_cache(maxsize=4096)  # many subscriptions of a batch hold the same quantity at the same price
 def quantity_price(price: ItemPrice, quantity: Fraction) -> PriceDetail:
     """Return what a quantity costs, without bounds; a flat price is the same for any quantity.
 

@@ -89,11 +89,11 @@ _PARTS_BY_LINE = check(
     SELECT coalesce(s.kind, x.kind) AS kind, coalesce(s.id, x.id) AS id, s.currency,
            coalesce(s.recognised + s.deferred + s.tax, 0) AS amount,
            coalesce(x.recognised + x.deferred + x.tax, 0) AS of_lines
-      FROM (SELECT 'credit_note' AS kind, id::text AS id, 1 AS nth, invoice_id, currency,
+      FROM (SELECT 'credit_note' AS kind, id::text AS id, '1' AS nth, invoice_id, currency,
                    recognised, deferred, tax, true AS stands, NULL::uuid AS payment_id
               FROM credit_notes
              UNION ALL
-            SELECT 'refund', f.id::text, 1, i.id, f.currency, f.recognised, f.deferred, f.tax,
+            SELECT 'refund', f.id::text, '1', i.id, f.currency, f.recognised, f.deferred, f.tax,
                    f.state NOT IN ('failed', 'canceled'), f.payment_id
               FROM refunds f
               JOIN payments p ON p.id = f.payment_id
@@ -105,7 +105,7 @@ _PARTS_BY_LINE = check(
               FROM (SELECT CASE e.kind WHEN '{EntryKind.WRITE_OFF}' THEN 'write_off'
                                 ELSE 'dispute' END AS kind,
                            split_part(e.source_key, ':', 2) AS id,
-                           split_part(e.source_key, ':', 3)::int AS nth, {STANDS} AS stands,
+                           split_part(e.source_key, ':', 3) AS nth, {STANDS} AS stands,
                            CASE e.kind WHEN '{EntryKind.WRITE_OFF}'
                                 THEN split_part(e.source_key, ':', 2)
                                 ELSE p.invoice_id::text END AS invoice_id, d.payment_id,
@@ -124,8 +124,8 @@ _PARTS_BY_LINE = check(
                      WHERE e.kind IN ('{EntryKind.WRITE_OFF}', '{EntryKind.DISPUTE_LOST}')
                      GROUP BY e.id, e.kind, e.source_key, d.payment_id, p.invoice_id) e
               JOIN invoices i ON i.id::text = e.invoice_id AND i.kind <> 'top_up') s
-      FULL JOIN (SELECT kind, source_id::text AS id, nth, invoice_id, sum(recognised) AS recognised,
-                        sum(deferred) AS deferred, sum(tax) AS tax
+      FULL JOIN (SELECT kind, source_id::text AS id, nth::text AS nth, invoice_id,
+                        sum(recognised) AS recognised, sum(deferred) AS deferred, sum(tax) AS tax
                    FROM line_parts GROUP BY 1, 2, 3, 4) x
         ON x.kind = s.kind AND x.id = s.id AND x.nth = s.nth
      WHERE s.id IS NULL OR x.id IS NULL AND s.stands AND s.deferred + s.tax > 0
@@ -139,7 +139,8 @@ _PARTS_BY_LINE = check(
 # Of a line no more is earned than its days that have passed, each the same, the first ones rounded
 # up. Lines of earlier releases have no period of their own. What several lines had earned together
 # before was split over them, rounded at each step. What credit paid of an invoice that was written
-# off is earned with the write-off.
+# off is earned with the write-off. Who was moved to another zone may have earned a day in both.
+# Facts and zones that can't be read are findings of their own.
 _EARNED_EARLY = check(
     FindingKind.EARNED_EARLY,
     """
@@ -150,8 +151,11 @@ _EARNED_EARLY = check(
                              + least(net % days, passed, days) + slack END AS due_by_then
               FROM (SELECT i.number, r.line, r.through, i.currency, l.amount AS net,
                            sum(r.amount) OVER so_far AS earned,
-                           (r.through AT TIME ZONE z.zone)::date
-                             - (w.starts AT TIME ZONE z.zone)::date AS passed,
+                           greatest((r.through AT TIME ZONE z.zone)::date
+                                      - (w.starts AT TIME ZONE z.zone)::date,
+                                    (r.through AT TIME ZONE z.own)::date
+                                      - (w.starts AT TIME ZONE z.own)::date)
+                             + (z.zone <> z.own)::int AS passed,
                            (w.ends AT TIME ZONE z.zone)::date
                              - (w.starts AT TIME ZONE z.zone)::date AS days,
                            CASE WHEN EXISTS (SELECT FROM invoice_lines o
@@ -174,8 +178,14 @@ _EARNED_EARLY = check(
                                          CASE WHEN s.canceled_at > l.period_start
                                               THEN s.canceled_at END) END AS ends) w
                      CROSS JOIN LATERAL (
-                           SELECT CASE WHEN s.segment_from_n = 0 THEN s.zone
-                                       ELSE CAST(i.facts AS json) ->> 'zone' END AS zone) z
+                           SELECT substring(i.facts FROM '"zone":"([^"]*)"') AS zone) f
+                     CROSS JOIN LATERAL (
+                           SELECT CASE WHEN f.zone IN (SELECT name FROM pg_timezone_names)
+                                       THEN f.zone ELSE 'UTC' END AS own) t
+                     CROSS JOIN LATERAL (
+                           SELECT t.own, CASE WHEN s.segment_from_n = 0 AND s.zone IN
+                                                   (SELECT name FROM pg_timezone_names)
+                                              THEN s.zone ELSE t.own END AS zone) z
                      WHERE r.through < w.ends
                        AND NOT EXISTS (SELECT FROM line_parts x
                                         WHERE x.source_id = i.id AND x.kind = 'write_off')
