@@ -111,7 +111,7 @@ def _further(charge: Charge, step: int) -> tuple[int, int, tuple[TierRow, ...]]:
 def _check(charge: Charge) -> None:
     if not 0 <= charge.part <= charge.whole or charge.whole < 1:
         raise FactsError(f"{charge.item}: {charge.part} of {charge.whole} is no share")
-    if charge.before < 0:
+    if charge.before.numerator < 0:  # faster than to compare fractions
         raise FactsError(f"{charge.item}: {charge.before} units before is no quantity")
 
 

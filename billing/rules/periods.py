@@ -116,6 +116,7 @@ class Grid:
     weekday: int | None
 
 
+@lru_cache(maxsize=4096)  # what opens a cycle asks several times
 def schedule_of(
     anchor_local: datetime,
     zone: str,

@@ -42,13 +42,13 @@ _WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {
     type(None): lambda _: "NULL",
     str: _string,
     int: str,
-    UUID: lambda value: value.hex,
+    UUID: lambda value: f"{value.int:032x}",
     datetime: lambda value: f'"{value.isoformat()}"',
     bytes: lambda value: f'"\\\\x{value.hex()}"',
 }
 
 _TEXTS: Final[Mapping[type, Callable[[Any], str]]] = {
-    UUID: lambda value: value.hex,
+    UUID: lambda value: f"{value.int:032x}",
     datetime: lambda value: value.isoformat(),
     bytes: lambda value: f"\\x{value.hex()}",
 }

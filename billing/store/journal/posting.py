@@ -208,7 +208,7 @@ def _account_ids(conn: Connection, entries: Iterable[Entry]) -> dict[_AccountKey
 
 def _account_key(posting: Posting) -> _AccountKey:
     account = posting.account
-    return account.code.value, posting.money.currency, account.owner_id, account.provider
+    return str(account.code), posting.money.currency, account.owner_id, account.provider
 
 
 def _account_columns(keys: Iterable[_AccountKey]) -> dict[str, Any]:
