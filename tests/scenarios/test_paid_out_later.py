@@ -409,6 +409,7 @@ def test_breaks_and_open_work_are_counted_at_the_account_where_they_are(
     both.publish(NO_TRIAL)
     here = both.subscribed("monthly")
     there = declined_later(both)
+    give_back(both, both.payment(there).id, Money(1000, "USD"))
     told_of(both, there)
     both.psp.take_money(700)
     both.close_books()
