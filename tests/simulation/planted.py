@@ -380,8 +380,8 @@ MONEY: Final[Sequence[Fault]] = (
     Fault(
         "what credit leaves is too small and stops the subscription",
         _CHARGING,
-        "    reduced = bool(held.discounts or held.credit) or scheduled.part != scheduled.whole\n",
-        "    reduced = bool(held.discounts) or scheduled.part != scheduled.whole\n",
+        "bool(held.discounts or held.credit or usage)",
+        "bool(held.discounts or usage)",
     ),
     Fault(
         "a refund may exceed its payment",
@@ -702,8 +702,8 @@ FURTHER: Final[Sequence[Fault]] = (
     Fault(
         "a period that has begun counts as missed",
         _DECIDING,
-        "scheduled.period.end <= now and not bill_missed:",
-        "scheduled.period.start <= now and not bill_missed:",
+        "not bill_missed and scheduled.period.end <= now\n",
+        "not bill_missed and scheduled.period.start <= now\n",
     ),
     Fault(
         "coupons are used in the order of their redemption",
