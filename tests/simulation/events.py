@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
-# What a restore would lose, and comes from other systems then.
-LOST: Final = frozenset({"subscribe", "grant", "coupon", "note", "invoice", "top up"})
+# What a restore would lose, and comes from other systems then. A charge whose resumption is lost is
+# passed over by a recovery.
+LOST: Final = frozenset({"subscribe", "grant", "coupon", "note", "invoice", "top up", "resume"})
 LATER: Final = "period_end"  # when a change applies
 # How a provider may behave from some day on: what it keeps, and when its money moves.
 TERMS: Final[Mapping[str, Mapping[str, Any]]] = {
