@@ -240,11 +240,11 @@ def answers(port: str, status: int) -> bool:
 @pytest.mark.slow
 @in_turn("the demo")
 def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
-    done = folder.billing("demo", "--subscriptions", "30", "--months", "1", "--json")
+    done = folder.billing("demo", "--subscriptions", "33", "--months", "1", "--json")
 
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["subscriptions"] == 30
+    assert report["subscriptions"] == 33
     assert report["provider_captures"] == report["captured_payments"] > 0
     by_provider = report["captures_by_provider"]
     assert sum(by_provider.values()) == report["provider_captures"]
@@ -256,6 +256,8 @@ def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
     assert {"recovered_by_dunning", "faults_injected", "seconds"} <= report.keys()
     assert_all_kinds_of_money_moved(report)
     assert_everything_was_sold(report)
+    assert_usage_was_billed(report)
+    assert report["usage_rows"] > report["usage_sent"]
     assert report["forced_corrections"] == report["faults_by_kind"]["paid_behind_our_back"] == 1
     assert report["webhooks_lost"] == report["webhooks_swept"] > 0
     assert report["webhooks_repeated"] > 0
@@ -267,13 +269,14 @@ def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
 @in_turn("the demo without faults")
 def test_the_demo_without_faults_moves_money_all_the_same(folder: Folder) -> None:
     done = folder.billing(
-        "demo", "--subscriptions", "30", "--months", "1", "--no-faults", "-o", "json"
+        "demo", "--subscriptions", "33", "--months", "1", "--no-faults", "-o", "json"
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert_all_kinds_of_money_moved(report)
     assert_everything_was_sold(report)
+    assert_usage_was_billed(report)
     assert (report["forced_corrections"], report["faults_by_kind"]) == (0, {})
     assert (report["webhooks_lost"], report["webhooks_swept"]) == (0, 0)
 
@@ -294,6 +297,14 @@ def assert_all_kinds_of_money_moved(report: Mapping[str, Any]) -> None:
     assert set(report["paid_out"]["braintree"]) == {"eur", "usd"}
 
 
+def assert_usage_was_billed(report: Mapping[str, Any]) -> None:
+    assert report["usage_sent"] == report["usage_counted"] > 0
+    assert report["usage_repeated"] > 0
+    assert report["usage_late"] > 0
+    assert set(report["usage_billed"]) == {"calls", "callers"}
+    assert min(report["usage_amount"][currency] for currency in ("eur", "usd")) > 0
+
+
 def assert_everything_was_sold(report: Mapping[str, Any]) -> None:
     assert report["subscriptions_with_items"] >= report["charged_once"] > 0
     assert report["addons"] == 3
@@ -305,5 +316,5 @@ def assert_everything_was_sold(report: Mapping[str, Any]) -> None:
         assert report["credit_granted"][currency] == sum(report[key][currency] for key in became)
     assert report["credit_expired"]["eur"] == 500
     assert report["credit_used"]["eur"] > 0
-    assert report["changes_by_time"] == {"now": 3, "period_end": 1}
-    assert report["credit_notes_by_destination"] == {"credit": 2, "refund": 2}
+    assert report["changes_by_time"] == {"now": 4, "period_end": 2}
+    assert report["credit_notes_by_destination"] == {"credit": 3, "refund": 2}

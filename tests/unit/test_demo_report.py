@@ -18,6 +18,7 @@ from billing.workers.demo.accounts import AccountFigures
 from billing.workers.demo.checks import MoneyFigures, OpenBreak, WebhookFigures
 from billing.workers.demo.report import Report
 from billing.workers.demo.sales_checks import CreditSum, SalesFigures
+from billing.workers.demo.usage_checks import Quantity, UsageFigures
 
 ROOT = Path(__file__).resolve().parents[2]
 MEANT = OpenBreak("unknown_at_provider", "pi_strange", 700, "USD")
@@ -68,6 +69,20 @@ SALES = SalesFigures(
     notes_by_demo=3,
     collected={"usd": 20000, "jpy": 2400},
 )
+JANUARY, FEBRUARY = ("demo-1", "calls", 0), ("demo-1", "calls", 1)
+USAGE = UsageFigures(
+    sent=5,
+    rows=8,
+    repeated=3,
+    repeated_by_engine=6,
+    late=1,
+    late_by_engine=1,
+    expected={JANUARY: Quantity(3, 70), FEBRUARY: Quantity(2, 9)},
+    counted={JANUARY: Quantity(3, 70), FEBRUARY: Quantity(2, 9)},
+    to_bill={JANUARY: Quantity(2, 60)},
+    billed={JANUARY: Quantity(2, 60)},
+    amounts={"EUR": 540},
+)
 TOTALS = Totals(
     subscriptions=5,
     cycles_opened=11,
@@ -100,6 +115,7 @@ REPORT = Report(
     captured_by_currency={"usd": 20700, "jpy": 2400},
     money=MONEY,
     sales=SALES,
+    usage=USAGE,
 )
 
 
@@ -230,6 +246,63 @@ def test_what_was_sold_adds_up_or_is_told(change: dict[str, object], words: str)
 
     assert not report.holds
     assert any(words in finding for finding in report.to_json()["findings"])
+
+
+USED_WRONGLY = {
+    "an event is lost": ({"lost": 1}, "1 events of usage were answered and are not kept"),
+    "an event is nobody's": ({"unknown": 1}, "1 events of usage are kept, and nobody sent them"),
+    "an event conflicts": ({"conflicting": 1}, "1 events of usage conflict"),
+    "an event is not counted": (
+        {"sent": 6},
+        "6 events of usage were sent, 5 are counted and 0 refused",
+    ),
+    "a repetition is not recorded": (
+        {"repeated_by_engine": 2},
+        "3 events of usage were answered as repeated, and 2 are recorded",
+    ),
+    "late usage is not seen": (
+        {"late_by_engine": 0},
+        "1 events of usage came late, and 0 are recorded",
+    ),
+    "an event counts twice": (
+        {"counted": {JANUARY: Quantity(3, 130), FEBRUARY: Quantity(2, 9)}},
+        "demo-1, calls, period 0: 70 of 3 events were sent, 130 of 3 are counted",
+    ),
+    "an event is of another period": (
+        {"counted": {JANUARY: Quantity(3, 70), ("demo-1", "calls", 2): Quantity(2, 9)}},
+        "demo-1, calls, period 1: 9 of 2 events were sent, 0 of 0 are counted",
+    ),
+    "less is billed": (
+        {"billed": {JANUARY: Quantity(1, 50)}},
+        "demo-1, calls, period 0: 60 of 2 events were sent, 50 of 1 are billed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), USED_WRONGLY.values(), ids=USED_WRONGLY)
+def test_what_was_used_is_counted_and_billed_or_is_told(
+    change: dict[str, object], words: str
+) -> None:
+    report = replace(REPORT, usage=replace(USAGE, **change))  # type: ignore[arg-type]
+
+    assert not report.holds
+    assert any(words in finding for finding in report.to_json()["findings"])
+
+
+def test_the_report_tells_what_became_of_usage() -> None:
+    shown = REPORT.to_json()
+
+    told = {name.removeprefix("usage_"): shown[name] for name in shown if name.startswith("usage_")}
+    assert told == {
+        "sent": 5,
+        "rows": 8,
+        "counted": 5,
+        "repeated": 3,
+        "refused": 0,
+        "late": 1,
+        "billed": {"calls": 60},
+        "amount": {"eur": 540},
+    }
 
 
 def test_the_report_tells_what_became_of_credit() -> None:

@@ -16,6 +16,7 @@ from billing.rules.money import Money
 from billing.workers.demo.accounts import AccountFigures
 from billing.workers.demo.checks import BREAKS_GAUGE, MoneyFigures, WebhookFigures
 from billing.workers.demo.sales_checks import SalesFigures
+from billing.workers.demo.usage_checks import UsageFigures
 
 
 @dataclass
@@ -83,6 +84,7 @@ class Report:
     captured_by_currency: Mapping[str, int] = field(default_factory=dict)
     money: MoneyFigures = field(default_factory=MoneyFigures)
     sales: SalesFigures = field(default_factory=SalesFigures)
+    usage: UsageFigures = field(default_factory=UsageFigures)
 
     @property
     def captures_for_us(self) -> int:
@@ -103,9 +105,9 @@ class Report:
 
     @property
     def disagreements(self) -> list[str]:
-        """What disagrees with what the demo did with money and sales."""
+        """What disagrees with what the demo did with money, sales and usage."""
         money = self.money.findings(self.totals.captured_payments)
-        return money + self.sales.findings(self.captured_for_us)
+        return money + self.sales.findings(self.captured_for_us) + self.usage.findings()
 
     @property
     def double_charges(self) -> int:
@@ -154,6 +156,7 @@ class Report:
             "breaks_open": sums.open_breaks,
             **_money_to_json(self.money),
             **_sales_to_json(self.sales),
+            **_usage_to_json(self.usage),
             "faults_injected": sum(self.faults_by_kind.values()),
             "faults_by_kind": dict(self.faults_by_kind),
             "findings": self.findings,
@@ -210,6 +213,19 @@ def _sales_to_json(sales: SalesFigures) -> dict[str, Any]:
     }
 
 
+def _usage_to_json(usage: UsageFigures) -> dict[str, Any]:
+    return {
+        "usage_sent": usage.sent,
+        "usage_rows": usage.rows,
+        "usage_counted": usage.counted_once,
+        "usage_repeated": usage.repeated,
+        "usage_refused": usage.refused,
+        "usage_late": usage.late,
+        "usage_billed": dict(usage.billed_by_meter),
+        "usage_amount": {code.lower(): amount for code, amount in usage.amounts.items()},
+    }
+
+
 def print_json(report: Report, stream: IO[str]) -> None:
     """Write the report as one JSON object."""
     stream.write(json.dumps(report.to_json(), indent=2) + "\n")
@@ -234,6 +250,7 @@ def print_report(report: Report, console: Console) -> None:
         ("changes of subscriptions", _by_kind(sales.changes_by_time)),
         ("one-off invoices, credit bought", _by_kind(sales.ordered)),
         ("credit notes", _by_kind(sales.notes_by_destination)),
+        ("usage", _usage(report.usage)),
         ("settled payments", f"{money.settled_payments}, {money.fx_events} exchanges of currency"),
         ("forced corrections", str(money.forced_corrections)),
         ("refunds", _by_kind(money.refunds_by_state)),
@@ -281,6 +298,15 @@ def _captures(report: Report) -> str:
 def _taxes(sales: SalesFigures) -> str:
     told = [str(each) for each in sales.taxes if each.treatment != "exempt"]
     return "; ".join(told) or "none"
+
+
+def _usage(usage: UsageFigures) -> str:
+    billed = ", ".join(f"{n} {meter}" for meter, n in usage.billed_by_meter.items()) or "nothing"
+    amounts = ", ".join(str(Money(amount, code)) for code, amount in usage.amounts.items())
+    return (
+        f"{usage.sent} events sent, {usage.counted_once} counted once, {usage.repeated} repeated,"
+        f" {usage.late} late on meters; {billed} billed" + f" for {amounts}" * bool(amounts)
+    )
 
 
 def _items(sales: SalesFigures) -> str:

@@ -2,10 +2,10 @@
 
 Servers are embedded, the provider is the sandbox, and time is a test clock. While it runs,
 the provider loses answers, webhooks and tries, messages are doubled, Redis is emptied and a worker
-is killed; coupons are redeemed, credit is granted, subscriptions are changed; money is refunded,
-disputed and exchanged, and twice it moves without the engine. It ends with a report, and with
-exit 0 only if `prove` finds nothing and one break is open: the one that the demo leaves for a
-person.
+is killed; coupons are redeemed, credit is granted, subscriptions are changed, usage is sent; money
+is refunded, disputed and exchanged, and twice it moves without the engine. It ends with a report,
+and with exit 0 only if `prove` finds nothing and one break is open: the one that the demo leaves
+for a person.
 """
 
 import contextlib
@@ -44,6 +44,8 @@ from billing.workers.demo.sales import DemoSales
 from billing.workers.demo.sales_checks import sales_figures
 from billing.workers.demo.sandbox import SandboxControl
 from billing.workers.demo.settings import LISTENING, SECOND_ACCOUNT, SHORT_INTERVALS
+from billing.workers.demo.usage import DemoUsage
+from billing.workers.demo.usage_checks import usage_figures
 from billing.workers.demo.world import InjectedFaults
 from billing.workers.runtime.runtime import Runtime, sandbox_url
 from billing.workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
@@ -181,6 +183,7 @@ class DemoRun:
             faults=options.faults,
         )
         self._sales = DemoSales(runtime, self._money.done)
+        self._usage = DemoUsage(runtime, options.seed, START, faults=options.faults)
 
     def execute(self, talk: Console) -> Report:
         """Run the whole demo, showing its progress, and return its report."""
@@ -248,6 +251,7 @@ class DemoRun:
         self._progress.now = now
         self._progress.totals = sums
         self._money.a_day_passed(now)
+        self._usage.a_day_passed(now)
         self._progress.given_back = self._money.in_words()
         wait_until_done(self._runtime, now)
         self._let_the_sweep_keep_up(now)
@@ -290,6 +294,7 @@ class DemoRun:
         counts["webhook_lost"] = webhooks["deliveries"].get("lost", 0)
         counts["webhook_repeated"] = webhooks["repeated"]
         counts["webhook_held_back"] = webhooks["held_back"]
+        counts["usage_answer_lost"] = self._usage.done.answers_lost
         counts["duplicated_message"] = done.duplicated_messages
         counts["redis_flushed"] = done.redis_flushed
         counts["worker_killed"] = done.workers_killed
@@ -324,6 +329,7 @@ class DemoRun:
             sums = totals(conn)
             catalog = load_catalog(CATALOG)
             sold = sales_figures(conn, catalog, self._sales.done)
+            used = usage_figures(conn, self._usage.done)
         return Report(
             totals=sums,
             subscriptions=sums.subscriptions,
@@ -339,6 +345,7 @@ class DemoRun:
             seed=self._options.seed,
             captured_by_currency=_together(stats["captured_amount"], there["captured_amount"]),
             sales=sold,
+            usage=used,
             money=figures(
                 self._runtime,
                 self._sandbox,

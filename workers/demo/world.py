@@ -87,11 +87,12 @@ FREE: Final = "search-free"
 TEAM: Final = "search-team"
 BUSINESS: Final = "search-business"
 MAPS: Final = "maps"
+DATA_API: Final = "data-api"
 SSO: Final = "single-sign-on"
 COUPON_AT_START: Final = "winter"
 COUPON_LATER: Final = "thanks"
 # The plans of customers by lot: all but these.
-NOT_BY_LOT: Final = frozenset({FREE, BUSINESS, MAPS})
+NOT_BY_LOT: Final = frozenset({FREE, BUSINESS, MAPS, DATA_API})
 COUPONS_BY_LOT: Final = 10
 NEW_CARDS: Final = {STRIPE: "pm_card_visa", BRAINTREE: "fake-valid-visa-nonce"}
 
@@ -113,7 +114,7 @@ class Case:
     vat_id: str | None = None
 
 
-# The first customers, in this order; `money.py` and `sales.py` have the actions on them.
+# The first customers, in this order; `money.py`, `sales.py` and `usage.py` act on them.
 CASES: Final[Mapping[str, Case]] = {
     "refunded": Case(),
     "won": Case(),
@@ -145,6 +146,9 @@ CASES: Final[Mapping[str, Case]] = {
     "credit bought": Case(currency="EUR", plan=TEAM),
     "credit bought elsewhere": Case("fake-valid-visa-nonce", "EUR", provider=BRAINTREE),
     "invoiced by hand": Case(plan=TEAM),
+    "metered": Case(plan=DATA_API),
+    "metered, by wallet": Case("pm_sbx_paypal", "EUR", DATA_API),
+    "metered, declined": Case("pm_sbx_ok_1_then_insufficient_2_then_ok", plan=DATA_API),
 }
 
 _TRANSACTIONS: Final = f"/merchants/{BraintreeSettings.SANDBOX['merchant_id']}/transactions"
