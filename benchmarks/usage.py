@@ -3,7 +3,8 @@
 Each writer sends batches that follow from its number and theirs alone: of a thousand events ten
 were sent before, one is twenty days late, and none is in order. The one that is killed goes on with
 the batch that nobody answered. At the end every event is counted once: their number, and the sum of
-their ids, are those that follow from the batches.
+their ids, are those that follow from the batches. The tenth promise of `billing prove` is checked,
+too.
 """
 
 import argparse
@@ -27,10 +28,12 @@ from sqlalchemy import Engine, text
 from benchmarks.world import START, Servers, add_subscriptions, cpu_of_tree, servers
 from billing.flows.cycles.opening import open_due_cycles
 from billing.flows.policy import Policy
+from billing.flows.prove import PromiseResult, prove_counted_once
 from billing.flows.subscriptions import catalog
 from billing.flows.usage.book import UsageBook
 from billing.flows.usage.ingesting import ingest
 from billing.plans.load import load_catalog
+from billing.presenters.findings import in_words
 from billing.rules.usage_rows import read_lines
 from billing.store.engine import make_engine
 
@@ -232,6 +235,18 @@ def _tell(
         "an event is lost, or counts twice"
     )
     print(f"each of {len(expected):,} events is counted once, by their number and fingerprint")
+    began = time.monotonic()
+    proved = prove_counted_once(engine)
+    _tell_of_promise(proved, time.monotonic() - began)
+    assert proved.holds
+
+
+def _tell_of_promise(proved: PromiseResult, seconds: float) -> None:
+    verdict = "holds" if proved.holds else f"{len(proved.findings)} FINDINGS"
+    checked = ", ".join(f"{count:,} {what}" for what, count in proved.checked.items())
+    print(f"promise {proved.promise}: {verdict}  {proved.title} ({checked}; {seconds:.1f} s)")
+    for found in proved.findings[:20]:
+        print(f"  {in_words(found)}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -132,8 +132,14 @@ def examine(
         _follows_from_facts(conn, changes),
         _credit(conn, now, reconcile_grace),
         _credited_was_charged(conn),
-        _result(conn, 10, running.findings(conn, counted.COUNTED_ONCE)),
+        _counted_once(conn),
     ]
+
+
+def prove_counted_once(engine: Engine) -> PromiseResult:
+    """Check promise 10 alone, over all rows in one snapshot."""
+    with snapshot(engine) as conn:
+        return _counted_once(conn)
 
 
 def _result(
@@ -145,6 +151,10 @@ def _result(
     )
     broken = tuple(each for each in findings if each not in later)
     return PromiseResult(promise, TITLES[promise], checked, broken, later)
+
+
+def _counted_once(conn: Connection) -> PromiseResult:
+    return _result(conn, 10, running.findings(conn, counted.COUNTED_ONCE))
 
 
 @dataclass(slots=True)
