@@ -240,11 +240,11 @@ def answers(port: str, status: int) -> bool:
 @pytest.mark.slow
 @in_turn("the demo")
 def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
-    done = folder.billing("demo", "--subscriptions", "33", "--months", "1", "--json")
+    done = folder.billing("demo", "--subscriptions", "40", "--months", "1", "--json")
 
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["subscriptions"] == 33
+    assert report["subscriptions"] == 40
     assert report["provider_captures"] == report["captured_payments"] > 0
     by_provider = report["captures_by_provider"]
     assert sum(by_provider.values()) == report["provider_captures"]
@@ -269,7 +269,7 @@ def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
 @in_turn("the demo without faults")
 def test_the_demo_without_faults_moves_money_all_the_same(folder: Folder) -> None:
     done = folder.billing(
-        "demo", "--subscriptions", "33", "--months", "1", "--no-faults", "-o", "json"
+        "demo", "--subscriptions", "40", "--months", "1", "--no-faults", "-o", "json"
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
