@@ -165,6 +165,12 @@ class CancelBody(RequestBody):
     ] = None
     reason: Reason = ""
 
+    @property
+    def more(self) -> dict[str, datetime | Destination | None]:
+        """What only some cancellations say, by the name of the flow's argument."""
+        to = None if self.credit_note is None else Destination(self.credit_note)
+        return {"on": self.on, "gives_back": to}
+
 
 class NewCustomerBody(RequestBody):
     """Who is to pay."""

@@ -43,6 +43,7 @@ def change(view: View) -> pb.SubscriptionChange:
         notes=[_note(note) for note in view["notes"]],
         digest=view["digest"],
         periods=None if view["periods"] is None else _periods(view["periods"]),
+        coupon=view["coupon"] or "",
     )
 
 

@@ -34,6 +34,9 @@ SUBSCRIPTION_SCOPES: Final[Mapping[str, Scope]] = {
     "QuoteChange": Scope.READ,
     "MakeChange": Scope.CHARGE,
     "RedeemCoupon": Scope.CHARGE,
+    "Cancel": Scope.CHARGE,
+    "Pause": Scope.CHARGE,
+    "Resume": Scope.CHARGE,
 }
 CREDIT_SCOPES: Final[Mapping[str, Scope]] = {
     "GrantCredit": Scope.REFUND,
@@ -125,6 +128,76 @@ class SubscriptionService(SubscriptionServiceServicer):
             replayed=was_replayed(answer, self._metrics),
         )
 
+    def Cancel(self, request: pb.CancelRequest, _: object) -> pb.CancelResponse:  # noqa: N802
+        """End a subscription, once a key."""
+        if request.credit_note and request.credit_note not in _DESTINATIONS:
+            invalid("credit_note", "is no destination")
+        body = body_of(
+            request_schemas.CancelBody,
+            {
+                "on": request.on,
+                "at_period_end": not request.now,
+                "forgive": request.forgive,
+                "credit_note": _DESTINATIONS.get(request.credit_note),
+                "reason": request.reason,
+            },
+        )
+        if body.credit_note == "refund":
+            visitor.get().needs(Scope.REFUND)
+        answer = self._customers.change_subscription(
+            visitor.get().caller,
+            key_of(request.idempotency_key),
+            "cancel",
+            _named(request.subscription),
+            why=body.reason,
+            at_period_end=body.at_period_end,
+            forgive=body.forgive,
+            more=body.more,
+        )
+        return pb.CancelResponse(
+            subscription=rpc_documents.subscription(answer.body),
+            replayed=was_replayed(answer, self._metrics),
+        )
+
+    def Pause(self, request: pb.PauseRequest, _: object) -> pb.PauseResponse:  # noqa: N802
+        """Let the periods that start later pass unbilled, once a key."""
+        body = body_of(
+            request_schemas.PauseBody,
+            {
+                "periods": request.periods or None,
+                "until": request.until,
+                "reason": request.reason,
+            },
+        )
+        answer = self._customers.change_subscription(
+            visitor.get().caller,
+            key_of(request.idempotency_key),
+            "pause",
+            _named(request.subscription),
+            why=body.reason,
+            more={"periods": body.periods, "until": body.until},
+        )
+        return pb.PauseResponse(
+            subscription=rpc_documents.subscription(answer.body),
+            replayed=was_replayed(answer, self._metrics),
+        )
+
+    def Resume(self, request: pb.ResumeRequest, _: object) -> pb.ResumeResponse:  # noqa: N802
+        """Let a subscription be billed again, once a key."""
+        body = body_of(request_schemas.ResumeBody, {"on": request.on, "reason": request.reason})
+        answer = self._customers.change_subscription(
+            visitor.get().caller,
+            key_of(request.idempotency_key),
+            "resume",
+            _named(request.subscription),
+            why=body.reason,
+            more={"on": body.on},
+        )
+        return pb.ResumeResponse(
+            subscription=rpc_documents.subscription(answer.body),
+            replayed=was_replayed(answer, self._metrics),
+        )
+
 
 class CreditService(CreditServiceServicer):
     """Grants credit and gives back invoices."""
@@ -213,6 +286,7 @@ def _asked(order: pb.ChangeOrder) -> dict[str, Any]:
         "billing_day": order.billing_day or None,
         "zone": order.zone,
         "credit": "refund" if order.refund else None,
+        "coupon": order.coupon,
     }
 
 
@@ -225,6 +299,7 @@ def _order(body: request_schemas.ChangeOrderBody) -> ChangeOrder:
         billing_day=body.billing_day,
         zone=body.zone,
         credit=body.credit,
+        coupon=body.coupon,
     )
 
 

@@ -154,6 +154,54 @@ def test_a_change_that_moves_no_period_tells_of_none(caller: Caller, ada: str) -
     assert "billing_day" in wrong[2]
 
 
+def test_a_change_redeems_the_coupon_that_it_names(caller: Caller, ada: str, world: World) -> None:
+    world.publish(ADDONS + COUPON + COUPON.replace("spring", "autumn"))
+    more = pb.ChangeOrder(items={"seats": 8}, coupon="autumn")
+    quoted = call(caller, "QuoteChange", pb.QuoteChangeRequest(subscription=ada, order=more))
+    made = call(caller, "MakeChange", pb.MakeChangeRequest(
+        idempotency_key="autumn", subscription=ada, order=more,
+        quote_digest=quoted.change.digest))  # fmt: skip
+    twice = refusal(caller, "RedeemCoupon", pb.RedeemCouponRequest(
+        idempotency_key="again", subscription=ada, coupon="autumn"))  # fmt: skip
+
+    assert made.change.coupon == quoted.change.coupon == "autumn"
+    assert twice[0] == Code.FAILED_PRECONDITION
+    world.assert_everything_adds_up()
+
+
+def test_a_subscription_pauses_resumes_and_ends_once_a_key(
+    caller: Caller, shop: Shop, ada: str, world: World
+) -> None:
+    pause = pb.PauseRequest(idempotency_key="p", subscription=ada, periods=2)
+    ends = pb.CancelRequest(
+        idempotency_key="c", subscription=ada, now=True, credit_note=pb.NOTE_DESTINATION_REFUND
+    )
+
+    paused, again = (call(caller, "Pause", pause) for _ in range(2))
+    resumed = call(caller, "Resume", pb.ResumeRequest(idempotency_key="r", subscription=ada))
+    refused = refusal(shop.caller(Scope.CHARGE), "Cancel", ends)
+    ended = call(shop.caller(Scope.CHARGE, Scope.REFUND), "Cancel", ends)
+
+    assert (paused.subscription.status, resumed.subscription.status) == ("paused", "active")
+    assert (paused.replayed, again.replayed) == (False, True)
+    assert refused[:2] == (Code.PERMISSION_DENIED, "permission_denied")
+    assert ended.subscription.status == "canceled"
+    world.settle()
+    (refund,) = caller.found("/v1/transactions")["data"][:1]
+    assert (refund["kind"], refund["state"]) == ("refund", "succeeded")
+    world.assert_everything_adds_up()
+
+
+def test_a_subscription_ends_with_its_period_unless_it_is_said_otherwise(
+    caller: Caller, ada: str
+) -> None:
+    ends = call(caller, "Cancel", pb.CancelRequest(idempotency_key="c", subscription=ada))
+    kept = call(caller, "Resume", pb.ResumeRequest(idempotency_key="r", subscription=ada))
+
+    assert (ends.subscription.status, ends.subscription.HasField("cancels_at")) == ("active", True)
+    assert not kept.subscription.HasField("cancels_at")
+
+
 def test_what_a_change_takes_away_is_told_as_a_note(caller: Caller, ada: str) -> None:
     less = pb.ChangeOrder(items={"sso": 0}, applies=pb.CHANGE_APPLIES_NOW)
     quoted = call(caller, "QuoteChange", pb.QuoteChangeRequest(subscription=ada, order=less))
@@ -248,6 +296,15 @@ REFUSED: Sequence[tuple[str, Any, str]] = [
     ("QuoteChange", pb.QuoteChangeRequest(), "subscription"),
     ("MakeChange", pb.MakeChangeRequest(subscription="x", quote_digest="y"), "quote_digest"),
     ("RedeemCoupon", pb.RedeemCouponRequest(subscription="x"), "coupon"),
+    ("Cancel", pb.CancelRequest(idempotency_key="k"), "subscription"),
+    ("Cancel", pb.CancelRequest(subscription="x", on="someday"), "on"),
+    (
+        "Cancel",
+        pb.CancelRequest(subscription="x", now=True, credit_note=pb.NOTE_DESTINATION_OUTSIDE),
+        "credit_note",
+    ),
+    ("Pause", pb.PauseRequest(subscription="x", periods=-1), "periods"),
+    ("Resume", pb.ResumeRequest(subscription="x", on="2026-01-01T00:00:00Z"), "on"),
     ("GrantCredit", pb.GrantCreditRequest(customer="x", currency="USD"), "amount"),
     ("CreateCreditNote", pb.CreateCreditNoteRequest(invoice="x"), "destination"),
     (
@@ -281,6 +338,9 @@ def test_what_can_not_be_taken_is_an_invalid_argument(
         ("Subscribe", order(idempotency_key="")),
         ("MakeChange", pb.MakeChangeRequest(subscription="x", order=pb.ChangeOrder(plan="p"))),
         ("RedeemCoupon", pb.RedeemCouponRequest(subscription="x", coupon="c")),
+        ("Cancel", pb.CancelRequest(subscription="x")),
+        ("Pause", pb.PauseRequest(subscription="x")),
+        ("Resume", pb.ResumeRequest(subscription="x")),
         ("GrantCredit", pb.GrantCreditRequest(customer="x", amount_cents=1, currency="USD")),
         (
             "CreateCreditNote",
@@ -298,6 +358,9 @@ NEEDS = {
     "QuoteChange": (Scope.READ, pb.QuoteChangeRequest()),
     "MakeChange": (Scope.CHARGE, pb.MakeChangeRequest()),
     "RedeemCoupon": (Scope.CHARGE, pb.RedeemCouponRequest()),
+    "Cancel": (Scope.CHARGE, pb.CancelRequest()),
+    "Pause": (Scope.CHARGE, pb.PauseRequest()),
+    "Resume": (Scope.CHARGE, pb.ResumeRequest()),
     "GrantCredit": (Scope.REFUND, pb.GrantCreditRequest()),
     "CreateCreditNote": (Scope.REFUND, pb.CreateCreditNoteRequest()),
 }

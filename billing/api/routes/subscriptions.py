@@ -29,7 +29,6 @@ from billing.presenters import timeline as words
 from billing.queries import lists
 from billing.queries.subscriptions import subscription_of
 from billing.queries.timeline import timeline
-from billing.rules.credit_notes import Destination
 from billing.rules.subscriptions import Status
 
 router = APIRouter(
@@ -109,10 +108,7 @@ def cancel_subscription(
         why=new.reason,
         at_period_end=new.at_period_end,
         forgive=new.forgive,
-        more={
-            "on": new.on,
-            "gives_back": None if new.credit_note is None else Destination(new.credit_note),
-        },
+        more=new.more,
     )
     return respond(services, answer, noun="subscription")
 

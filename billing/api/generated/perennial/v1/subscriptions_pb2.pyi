@@ -108,7 +108,7 @@ class SubscribeResponse(_message.Message):
     def __init__(self, subscription: _Optional[_Union[Subscription, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class ChangeOrder(_message.Message):
-    __slots__ = ("plan", "quantity", "items", "applies", "refund", "billing_day", "zone")
+    __slots__ = ("plan", "quantity", "items", "applies", "refund", "billing_day", "zone", "coupon")
     class ItemsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +123,7 @@ class ChangeOrder(_message.Message):
     REFUND_FIELD_NUMBER: _ClassVar[int]
     BILLING_DAY_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
+    COUPON_FIELD_NUMBER: _ClassVar[int]
     plan: str
     quantity: int
     items: _containers.ScalarMap[str, int]
@@ -130,7 +131,8 @@ class ChangeOrder(_message.Message):
     refund: bool
     billing_day: int
     zone: str
-    def __init__(self, plan: _Optional[str] = ..., quantity: _Optional[int] = ..., items: _Optional[_Mapping[str, int]] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., refund: _Optional[bool] = ..., billing_day: _Optional[int] = ..., zone: _Optional[str] = ...) -> None: ...
+    coupon: str
+    def __init__(self, plan: _Optional[str] = ..., quantity: _Optional[int] = ..., items: _Optional[_Mapping[str, int]] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., refund: _Optional[bool] = ..., billing_day: _Optional[int] = ..., zone: _Optional[str] = ..., coupon: _Optional[str] = ...) -> None: ...
 
 class PeriodSchedule(_message.Message):
     __slots__ = ("every", "zone", "anchor_day", "anchor_month", "anchor_weekday")
@@ -241,7 +243,7 @@ class ChangeNote(_message.Message):
     def __init__(self, invoice: _Optional[str] = ..., currency: _Optional[str] = ..., discount_cents: _Optional[int] = ..., net_cents: _Optional[int] = ..., tax_cents: _Optional[int] = ..., total_cents: _Optional[int] = ..., destination: _Optional[_Union[NoteDestination, str]] = ...) -> None: ...
 
 class SubscriptionChange(_message.Message):
-    __slots__ = ("id", "subscription_id", "applies", "holds_from", "before", "after", "invoice", "notes", "digest", "periods")
+    __slots__ = ("id", "subscription_id", "applies", "holds_from", "before", "after", "invoice", "notes", "digest", "periods", "coupon")
     ID_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_ID_FIELD_NUMBER: _ClassVar[int]
     APPLIES_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +254,7 @@ class SubscriptionChange(_message.Message):
     NOTES_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PERIODS_FIELD_NUMBER: _ClassVar[int]
+    COUPON_FIELD_NUMBER: _ClassVar[int]
     id: str
     subscription_id: str
     applies: ChangeApplies
@@ -262,7 +265,8 @@ class SubscriptionChange(_message.Message):
     notes: _containers.RepeatedCompositeFieldContainer[ChangeNote]
     digest: str
     periods: MovedPeriods
-    def __init__(self, id: _Optional[str] = ..., subscription_id: _Optional[str] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., holds_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before: _Optional[_Union[HeldTerms, _Mapping]] = ..., after: _Optional[_Union[HeldTerms, _Mapping]] = ..., invoice: _Optional[_Union[ChangeInvoice, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[ChangeNote, _Mapping]]] = ..., digest: _Optional[str] = ..., periods: _Optional[_Union[MovedPeriods, _Mapping]] = ...) -> None: ...
+    coupon: str
+    def __init__(self, id: _Optional[str] = ..., subscription_id: _Optional[str] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., holds_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before: _Optional[_Union[HeldTerms, _Mapping]] = ..., after: _Optional[_Union[HeldTerms, _Mapping]] = ..., invoice: _Optional[_Union[ChangeInvoice, _Mapping]] = ..., notes: _Optional[_Iterable[_Union[ChangeNote, _Mapping]]] = ..., digest: _Optional[str] = ..., periods: _Optional[_Union[MovedPeriods, _Mapping]] = ..., coupon: _Optional[str] = ...) -> None: ...
 
 class QuoteChangeRequest(_message.Message):
     __slots__ = ("subscription", "order")
@@ -331,6 +335,74 @@ class RedeemCouponResponse(_message.Message):
     redemption: Redemption
     replayed: bool
     def __init__(self, redemption: _Optional[_Union[Redemption, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
+
+class CancelRequest(_message.Message):
+    __slots__ = ("idempotency_key", "subscription", "now", "forgive", "credit_note", "on", "reason")
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    FORGIVE_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_NOTE_FIELD_NUMBER: _ClassVar[int]
+    ON_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    idempotency_key: str
+    subscription: str
+    now: bool
+    forgive: bool
+    credit_note: NoteDestination
+    on: str
+    reason: str
+    def __init__(self, idempotency_key: _Optional[str] = ..., subscription: _Optional[str] = ..., now: _Optional[bool] = ..., forgive: _Optional[bool] = ..., credit_note: _Optional[_Union[NoteDestination, str]] = ..., on: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CancelResponse(_message.Message):
+    __slots__ = ("subscription", "replayed")
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    subscription: Subscription
+    replayed: bool
+    def __init__(self, subscription: _Optional[_Union[Subscription, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
+
+class PauseRequest(_message.Message):
+    __slots__ = ("idempotency_key", "subscription", "periods", "until", "reason")
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    PERIODS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    idempotency_key: str
+    subscription: str
+    periods: int
+    until: str
+    reason: str
+    def __init__(self, idempotency_key: _Optional[str] = ..., subscription: _Optional[str] = ..., periods: _Optional[int] = ..., until: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class PauseResponse(_message.Message):
+    __slots__ = ("subscription", "replayed")
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    subscription: Subscription
+    replayed: bool
+    def __init__(self, subscription: _Optional[_Union[Subscription, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("idempotency_key", "subscription", "on", "reason")
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    ON_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    idempotency_key: str
+    subscription: str
+    on: str
+    reason: str
+    def __init__(self, idempotency_key: _Optional[str] = ..., subscription: _Optional[str] = ..., on: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ResumeResponse(_message.Message):
+    __slots__ = ("subscription", "replayed")
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    subscription: Subscription
+    replayed: bool
+    def __init__(self, subscription: _Optional[_Union[Subscription, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class CreditGrant(_message.Message):
     __slots__ = ("id", "customer_id", "currency", "amount_cents", "left_cents", "source", "priority", "subscription_id", "effective_at", "expires_at", "reason", "created_at")

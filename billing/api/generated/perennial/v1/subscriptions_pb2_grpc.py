@@ -54,6 +54,21 @@ class SubscriptionServiceStub:
                 request_serializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.RedeemCouponRequest.SerializeToString,
                 response_deserializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.RedeemCouponResponse.FromString,
                 _registered_method=True)
+        self.Cancel = channel.unary_unary(
+                '/perennial.v1.SubscriptionService/Cancel',
+                request_serializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.CancelRequest.SerializeToString,
+                response_deserializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.CancelResponse.FromString,
+                _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/perennial.v1.SubscriptionService/Pause',
+                request_serializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.PauseRequest.SerializeToString,
+                response_deserializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.PauseResponse.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/perennial.v1.SubscriptionService/Resume',
+                request_serializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.ResumeResponse.FromString,
+                _registered_method=True)
 
 
 class SubscriptionServiceServicer:
@@ -87,6 +102,27 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Cancel(self, request, context):
+        """Ends a subscription when its open period ends, at once, or with the period of a day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Pause(self, request, context):
+        """Lets the periods that start later pass unbilled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Lets it be billed again; also takes back a cancellation for the period's end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SubscriptionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +145,21 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.RedeemCoupon,
                     request_deserializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.RedeemCouponRequest.FromString,
                     response_serializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.RedeemCouponResponse.SerializeToString,
+            ),
+            'Cancel': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cancel,
+                    request_deserializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.CancelRequest.FromString,
+                    response_serializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.CancelResponse.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.PauseRequest.FromString,
+                    response_serializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.PauseResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.ResumeRequest.FromString,
+                    response_serializer=billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.ResumeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +270,87 @@ class SubscriptionService:
             '/perennial.v1.SubscriptionService/RedeemCoupon',
             billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.RedeemCouponRequest.SerializeToString,
             billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.RedeemCouponResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cancel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.v1.SubscriptionService/Cancel',
+            billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.CancelRequest.SerializeToString,
+            billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.v1.SubscriptionService/Pause',
+            billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.PauseRequest.SerializeToString,
+            billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.PauseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/perennial.v1.SubscriptionService/Resume',
+            billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.ResumeRequest.SerializeToString,
+            billing_dot_api_dot_generated_dot_perennial_dot_v1_dot_subscriptions__pb2.ResumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
