@@ -4,6 +4,7 @@
 from typing import Final
 
 from billing.ledger.keys import EntryKind
+from billing.rules.payments import State
 from billing.rules.promises import FindingKind
 from billing.rules.reconciliation import PAYOUTS
 from billing.store.in_list import in_list
@@ -39,11 +40,15 @@ _AT_ITS_INSTANT = check(
             *(_row(kind) for kind in _OF_A_ROW),
             _payout(EntryKind.PAYOUT_SENT, "<"),
             _payout(EntryKind.PAYOUT_FAILED, ">"),
+            # A capture that was taken back has its instant in the payment's history alone.
             f"""
-    SELECT e.source_key, e.effective_at, p.captured_at
+    SELECT e.source_key, e.effective_at, c.at
       FROM payments p
       JOIN ledger.entries e ON e.source_key = '{EntryKind.ONE_OFF_CHARGED.prefix}' || p.id
-     WHERE e.effective_at <> p.captured_at""",
+     CROSS JOIN LATERAL (
+           SELECT coalesce(p.captured_at, min(t.at)) AS at FROM payment_transitions t
+            WHERE t.payment_id = p.id AND t.to_state = '{State.CAPTURED}') c
+     WHERE e.effective_at <> c.at""",
             f"""
     SELECT e.source_key, e.effective_at, b.resolved_at
       FROM breaks b

@@ -136,6 +136,22 @@ _PARTS_BY_LINE = check(
     "kind, id",
 )
 
+# A note takes of its own lines. Where something else took of the invoice, too, it may reach for
+# what is left of others.
+_NOTED_BY_LINE = check(
+    FindingKind.LINE_PARTS,
+    """
+    SELECT 'credit_note' AS kind, n.id::text AS id, n.currency, l.net + l.tax AS amount,
+           coalesce(x.recognised + x.deferred + x.tax, 0) AS of_lines
+      FROM credit_note_lines l
+      JOIN credit_notes n ON n.id = l.note_id
+      LEFT JOIN line_parts x ON x.kind = 'credit_note' AND x.source_id = n.id AND x.line = l.line
+     WHERE l.net + l.tax <> coalesce(x.recognised + x.deferred + x.tax, 0)
+       AND NOT EXISTS (SELECT FROM line_parts o
+                        WHERE o.invoice_id = n.invoice_id AND o.kind <> 'credit_note')""",
+    "id, amount",
+)
+
 # Of a line no more is earned than its days that have passed, each the same, the first ones rounded
 # up. Lines of earlier releases have no period of their own. What several lines had earned together
 # before was split over them, rounded at each step. What credit paid of an invoice that was written
@@ -201,5 +217,6 @@ EARNED: Final = (
     _INVOICED_ADDS_UP,
     _DEFERRED_ADDS_UP,
     _PARTS_BY_LINE,
+    _NOTED_BY_LINE,
     _EARNED_EARLY,
 )
