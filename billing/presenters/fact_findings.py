@@ -64,6 +64,10 @@ FACT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
         f"{_usage(row)} was billed, and its subscription says that nothing was from period"
         f" {row['usage_from_n']} on"
     ),
+    FindingKind.USAGE_LEFT_UNBILLED: lambda row: (
+        f"{_usage(row)}: {row['events']} event(s) were counted, {row['closed']} were billed, and"
+        " its subscription ended without an invoice to come"
+    ),
     FindingKind.DISCOUNT_OF_INVOICE: lambda row: (
         f"invoice {row['number']} has {amount(row['discount'], row['currency'])} taken off; its"
         f" coupons took {amount(row['amount'], row['currency'])}"

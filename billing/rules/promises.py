@@ -102,6 +102,7 @@ class FindingKind(StrEnum):
     CLOSING_OF_INVOICE = "closing_of_invoice"
     USAGE_PASSED_OVER = "usage_passed_over"
     USAGE_CLOSED_AHEAD = "usage_closed_ahead"
+    USAGE_LEFT_UNBILLED = "usage_left_unbilled"
     DISCOUNT_OF_INVOICE = "discount_of_invoice"
     DISCOUNT_OF_REDEMPTION = "discount_of_redemption"
     REDEMPTION_OVERUSED = "redemption_overused"

@@ -84,7 +84,8 @@ class UsageSubscription:
 
     `periods` are those that were opened and may still take usage, in order. What comes after them
     follows from the timetable; `later` bills it. `next_start` is where the period after them was
-    announced to start. From `unpaid_from` on it isn't served, because collecting was given up.
+    announced to start, and `ended_in` where the one started, if it was never opened, in which the
+    subscription ended. From `unpaid_from` on it isn't served, because collecting was given up.
     """
 
     id: UUID
@@ -96,6 +97,7 @@ class UsageSubscription:
     later: Sold
     changes: Sequence[DatedChange] = ()
     unpaid_from: datetime | None = None
+    ended_in: datetime | None = None
     _last: UsagePeriod | None = field(init=False, default=None)
 
     def period_at(self, at: datetime) -> UsagePeriod | UsageRefusal:
@@ -115,11 +117,12 @@ class UsageSubscription:
         """Return a period that isn't opened yet, and remember it."""
         if self.periods and at < self.periods[0].start:
             return UsageRefusal.TOO_OLD if self.periods[0].n else UsageRefusal.NOT_STARTED
-        if self.next_start is None:
+        start = self.next_start or self.ended_in
+        if start is None:
             return UsageRefusal.CANCELED
-        if at < self.next_start:
+        if at < start:
             return UsageRefusal.TOO_OLD if self.next_n else UsageRefusal.NOT_STARTED
-        n, period = self.next_n, self.timetable.nth_from(self.next_n, self.next_start).period
+        n, period = self.next_n, self.timetable.nth_from(self.next_n, start).period
         if at >= period.end:
             n, period = self._numbered(at, period)
         paused = is_paused(self.changes, period.start)

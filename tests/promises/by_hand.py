@@ -43,6 +43,8 @@ from tests.promises.subjects import (
     row_of,
 )
 
+OF_ENDED: Final = "subscription_id IN (SELECT id FROM subscriptions WHERE canceled_at IS NOT NULL)"
+
 
 @dataclass(frozen=True, slots=True)
 class Attack:
@@ -526,6 +528,11 @@ BY_HAND: Final[Mapping[str, Attack]] = {
     "usage is to be billed once more": _attack(
         7, "usage_closed_ahead",
         f"UPDATE subscriptions SET usage_from_n = 0 WHERE id = {USER}",
+    ),
+    "what was used before an end is never billed": _attack(
+        7, "usage_left_unbilled",
+        f"UPDATE usage_totals SET events = events + 1 WHERE {OF_ENDED}",
+        "UPDATE subscriptions SET usage_due_at = NULL WHERE canceled_at IS NOT NULL",
     ),
     # --- promise 8 ---
     "less credit pays an invoice, and its payment is larger": _attack(

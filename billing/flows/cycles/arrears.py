@@ -291,4 +291,6 @@ def _share(subscription: Subscription, period: MeteredPeriod, served: Period) ->
     zone = subscription.zone
     if part == whole:
         whole = max(1, civil_days_between(period.start, period.end, zone))
-    return min(civil_days_between(served.start, served.end, zone), whole), whole
+    days = civil_days_between(served.start, served.end, zone)
+    # Most of these end on their first day: a maximum of no days would make all usage free.
+    return min(days if period.opened else max(1, days), whole), whole

@@ -101,10 +101,17 @@ def _bill(
     subscriptions.change(
         conn,
         subscription.id,
-        usage_from_n=arrears.from_n or subscription.usage_from_n,
+        usage_from_n=_next_billed(subscription, arrears),
         usage_due_at=_once_more(subscription, arrears, catalog, now),
     )
     return FinalUsage(subscription, drafted, arrears)
+
+
+def _next_billed(subscription: Subscription, arrears: Arrears) -> int | None:
+    """Return from which period on nothing was billed; one without a cycle isn't counted."""
+    if arrears.from_n is None:
+        return subscription.usage_from_n
+    return min(arrears.from_n, subscription.next_n)
 
 
 def _issued(

@@ -109,7 +109,7 @@ def read(
         grants=credit.lock_left(conn, customers),
         changes=asked,
         taxes=None if policy.tax is None else taxing.read(conn, customers, policy.tax),
-        usage={} if bills_at is None else metering.read(conn, due, bills_at),
+        usage={} if bills_at is None else metering.read(conn, due, bills_at, asked),
     )
 
 

@@ -19,7 +19,8 @@ class MeteredPeriod:
     """A period whose usage is to be billed: what was counted in it, and what of that was billed.
 
     It was scheduled from `start` to `end`, for a share of a whole period, and ended at `ends_at`.
-    `opening` has each level at its begin, by meter.
+    `opening` has each level at its begin, by meter. One that isn't `opened` has no cycle: its
+    subscription ended before.
     """
 
     n: int
@@ -34,3 +35,4 @@ class MeteredPeriod:
     billed: Mapping[Counter, UsageClosing] = field(default_factory=dict)
     billed_in: Mapping[Counter, UUID | None] = field(default_factory=dict)
     opening: Mapping[str, Fraction] = field(default_factory=dict)
+    opened: bool = True

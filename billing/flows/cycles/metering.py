@@ -4,6 +4,7 @@ One row a meter and segment is read, however many events were counted in it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Final
@@ -11,25 +12,33 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import unopened
 from billing.flows.cycles.charging import Holdings
 from billing.flows.cycles.metered_periods import MeteredPeriod
+from billing.flows.cycles.unopened import PeriodAsEnded
 from billing.flows.policy import Policy
 from billing.plans.terms import PlanVersion
+from billing.rules.item_changes import ItemChange
 from billing.store.subscriptions import cycles, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.usage import closings
-from billing.store.usage.closings import AskedUsage
+from billing.store.usage.closings import AskedUsage, CountedPeriod
 
 _LATEST: Final = timedelta(days=366 + 14)
 """Usage of a period that ended longer ago isn't accepted, whatever its item says."""
 
 
 def read(
-    conn: Connection, due: Sequence[Subscription], now: datetime
+    conn: Connection,
+    due: Sequence[Subscription],
+    now: datetime,
+    changes: Mapping[UUID, Sequence[ItemChange]],
 ) -> Mapping[UUID, Sequence[MeteredPeriod]]:
     """Return the periods whose usage the next invoice of (locked) subscriptions bills, in order.
 
-    Nothing more is counted in them until the transaction ends.
+    Of one that ended, the period in which it did has no cycle where none was opened before.
+    Nothing more is counted in them until the transaction ends. `changes` are theirs of plan and
+    quantities.
     """
     metered = {each.id: each for each in due if each.usage_from_n is not None}
     if not metered:
@@ -42,29 +51,45 @@ def read(
         for owner, each in sorted(metered.items())
         for n in (*late.get(owner, ()), *range(each.usage_from_n or 0, each.next_n))
     ]
-    counted = closings.lock_counted(conn, places)
+    ended = [each for each in metered.values() if each.canceled_at is not None]
+    counted = closings.lock_counted(conn, [*places, *((each.id, each.next_n) for each in ended)])
     levels = closings.levels(conn, list(metered), of_levels)
     found: dict[UUID, list[MeteredPeriod]] = {}
-    for place, stored in cycles.of_numbers(conn, places).items():
-        owner, n = place
-        period, ends = counted[place], (stored.cut_at, metered[owner].canceled_at)
-        found.setdefault(owner, []).append(
-            MeteredPeriod(
-                n=n,
-                kind=stored.kind,
-                start=stored.period_start,
-                end=stored.period_end,
-                ends_at=_ended(stored.period_start, stored.period_end, ends),
-                plan=stored.plan,
-                plan_version=stored.plan_version,
-                share=_share(metered[owner], n),
-                counted=period.counted,
-                billed=period.billed,
-                billed_in=period.billed_in,
-                opening=_openings(levels, owner, n),
-            )
-        )
+    for (owner, n), stored in cycles.of_numbers(conn, places).items():
+        ends = (stored.cut_at, metered[owner].canceled_at)
+        ends_at = _ended(stored.period_start, stored.period_end, ends)
+        run = PeriodAsEnded(stored, ends_at, _share(metered[owner], n))
+        period = _period(n, run, counted[owner, n], _openings(levels, owner, n))
+        found.setdefault(owner, []).append(period)
+    begun = [
+        each for each in ended if unopened.has_ended_in(each, counted[each.id, each.next_n].counted)
+    ]
+    last = cycles.of_numbers(conn, [(each.id, each.next_n - 1) for each in begun])
+    of_last = {owner: stored for (owner, _), stored in last.items()}
+    for owner, run in unopened.read(conn, begun, of_last, changes).items():
+        n = metered[owner].next_n
+        period = _period(n, run, counted[owner, n], _openings(levels, owner, n))
+        found.setdefault(owner, []).append(replace(period, opened=False))
     return found
+
+
+def _period(
+    n: int, run: PeriodAsEnded, counted: CountedPeriod, opening: Mapping[str, Fraction]
+) -> MeteredPeriod:
+    return MeteredPeriod(
+        n=n,
+        kind=run.cycle.kind,
+        start=run.cycle.period_start,
+        end=run.cycle.period_end,
+        ends_at=run.ends_at,
+        plan=run.cycle.plan,
+        plan_version=run.cycle.plan_version,
+        share=run.share,
+        counted=counted.counted,
+        billed=counted.billed,
+        billed_in=counted.billed_in,
+        opening=opening,
+    )
 
 
 def has_meters(version: PlanVersion, held: Holdings) -> bool:

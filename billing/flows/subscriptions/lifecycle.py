@@ -124,7 +124,8 @@ def cancel(
             **NOT_PARKED,
         )
         _record(conn, subscription, DatedChangeKind.END, _Asked(now, actor, why), holds_from=now)
-        _note(conn, subscription, now, SubscriptionEventKind.CANCELED, actor, why)
+        told = {"forgiven": True} if forgive else {}
+        _note(conn, subscription, now, SubscriptionEventKind.CANCELED, actor, why, **told)
         return subscription
 
 

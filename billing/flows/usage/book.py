@@ -198,6 +198,8 @@ def _known(
     for each in every:
         subscription = each.subscription
         one = subscription.id
+        ended_in = _ended_in(subscription, periods.get(one, ()))
+        to_come = _to_come(subscription, ended_in, asked.get(one, ()))
         made = UsageSubscription(
             id=one,
             timetable=Timetable((*begun.get(one, ())[:-1], *subscription.timetable.segments)),
@@ -207,9 +209,10 @@ def _known(
             next_n=subscription.next_n,
             next_start=subscription.renews_at,
             ends_at=subscription.cancels_at or subscription.canceled_at,
-            later=catalog.sold(_to_come(subscription, asked.get(one, ())), held.get(one, ())),
+            later=catalog.sold(to_come, held.get(one, ())),
             changes=dated.get(one, ()),
             unpaid_from=unpaid_from(dated.get(one, ())) or given_up.get(one),
+            ended_in=ended_in,
         )
         found[one] = Known(made, Seen(each.version, each.change))
     return found
@@ -251,13 +254,22 @@ def _segments(
         yield SoldFrom(segment.starts_at, catalog.sold([(plan, version)], rows))
 
 
+def _ended_in(subscription: Subscription, opened: Sequence[PeriodAsRun]) -> datetime | None:
+    """Return where the period started in which a subscription ended before it was opened."""
+    ended_at = subscription.canceled_at
+    if ended_at is None or not opened or opened[-1].period_end >= ended_at:
+        return None
+    return opened[-1].period_end
+
+
 def _to_come(
-    subscription: Subscription, asked: Sequence[ItemChange]
+    subscription: Subscription, ended_in: datetime | None, asked: Sequence[ItemChange]
 ) -> Mapping[tuple[str, date], None]:
-    """Return the versions of plans that may bill the next period."""
+    """Return the versions of plans that may bill the next period, or that of the end."""
     found = {(subscription.plan, subscription.plan_version): None}
-    if subscription.renews_at is not None:
-        terms = held_at_start(asked, subscription.renews_at)
+    start = subscription.renews_at or ended_in
+    if start is not None:
+        terms = held_at_start(asked, start)
         if terms is not None:
             found[terms.plan, terms.version] = None
     return found

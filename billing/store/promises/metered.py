@@ -37,7 +37,29 @@ _CLOSED_AHEAD = check(
     """
     SELECT c.subscription_id, c.meter, c.n, c.segment, s.usage_from_n
       FROM usage_closings c JOIN subscriptions s ON s.id = c.subscription_id
-     WHERE c.revision = 1 AND c.n >= coalesce(s.usage_from_n, 0)""",
+     WHERE c.revision = 1 AND c.n >= coalesce(s.usage_from_n, 0)
+       AND (s.canceled_at IS NULL OR c.n <> s.next_n)""",
+    "subscription_id, meter, n, segment",
+)
+
+# After the last look at a subscription that ended, all that was counted is closed, unless an
+# operator forgave it: also in the period without a cycle in which it ended.
+_LEFT_UNBILLED = check(
+    FindingKind.USAGE_LEFT_UNBILLED,
+    """
+    SELECT t.subscription_id, t.meter, t.n, t.segment, t.events, coalesce(c.events, 0) AS closed
+      FROM usage_totals t JOIN subscriptions s ON s.id = t.subscription_id
+      LEFT JOIN LATERAL (
+           SELECT u.events FROM usage_closings u
+            WHERE (u.subscription_id, u.meter, u.n, u.segment)
+                  = (t.subscription_id, t.meter, t.n, t.segment)
+            ORDER BY u.revision DESC LIMIT 1) c ON true
+     WHERE s.canceled_at IS NOT NULL AND s.usage_due_at IS NULL
+       AND c.events IS DISTINCT FROM t.events
+       AND (c.events IS NOT NULL OR t.n >= coalesce(s.usage_from_n, 0))
+       AND NOT EXISTS (SELECT FROM subscription_events e
+                        WHERE e.subscription_id = s.id AND e.kind = 'canceled'
+                          AND CAST(e.detail ->> 'forgiven' AS boolean))""",
     "subscription_id, meter, n, segment",
 )
 
@@ -55,4 +77,4 @@ _WITHOUT_CAUSE = check(
     "subscription_id, meter, n, segment, revision",
 )
 
-METERED: Final = (_AGAINST_TOTAL, _PASSED_OVER, _CLOSED_AHEAD, _WITHOUT_CAUSE)
+METERED: Final = (_AGAINST_TOTAL, _PASSED_OVER, _CLOSED_AHEAD, _LEFT_UNBILLED, _WITHOUT_CAUSE)

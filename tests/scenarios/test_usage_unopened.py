@@ -1,0 +1,143 @@
+"""Whoever is canceled at once while the next cycle waits owes what was used in its period."""
+
+import pytest
+from sqlalchemy import text
+
+from billing.flows.subscriptions import lifecycle
+from billing.rules.item_changes import Applies
+from tests.scenarios.test_item_changes import CLI, change
+from tests.scenarios.test_operators import cancel
+from tests.scenarios.test_usage_billed import (
+    METERED,
+    closings,
+    issued_at,
+    lines,
+    months,
+    use,
+)
+from tests.scenarios.world import Subscriber, World
+
+BOUNDED = METERED + '    minimum = { USD = "3.10" }\n    maximum = { USD = "62.00" }\n'
+
+
+def waiting(world: World, catalog: str = METERED) -> Subscriber:
+    """Return who is canceled half an hour after February began: it has no cycle."""
+    world.publish(catalog)
+    customer = world.subscribed("team")
+    use(world, customer, "2026-01-05", 120, n=0)
+    use(world, customer, "2026-02-01 00:10", 150, n=1)
+    world.run_until("2026-02-01 00:30")
+    cancel(world, customer)
+    return customer
+
+
+def test_usage_of_the_period_that_began_is_billed_without_its_advance_items(world: World) -> None:
+    customer = waiting(world)
+
+    world.run_until("2026-04-01")
+
+    assert issued_at(world, customer) == ["2026-01-01 00:00"]
+    assert issued_at(world, customer, "final") == ["2026-02-01 01:30"]
+    assert lines(world, customer)[1:] == [
+        ("final", "0001", "searches, 2026-01-01 to 2026-01-31", 200),
+        ("final", "0001", "searches, 2026-02-01 to 2026-02-01 (1 of 28 days)", 500),
+    ]
+    assert closings(world, customer) == [(0, 0, 1, "120", True), (1, 0, 1, "150", True)]
+    assert world.psp.captures(customer) == 2
+    world.assert_everything_adds_up()
+
+
+def test_what_comes_late_of_it_is_billed_once_more(world: World) -> None:
+    customer = waiting(world)
+    world.run_until("2026-02-02")
+    use(world, customer, "2026-02-01 00:20", 7, n=1)
+    use(world, customer, "2026-01-31 23:50", 3, n=0)
+
+    world.run_until("2026-04-01")
+
+    assert sorted(lines(world, customer)[3:]) == [
+        ("final", "0001-1", "searches, late usage of 2026-01-01 to 2026-01-31", 30),
+        ("final", "0001-1", "searches, late usage of 2026-02-01 to 2026-02-01 (1 of 28 days)", 70),
+    ]
+    assert closings(world, customer)[2:] == [(0, 0, 2, "123", True), (1, 0, 2, "157", True)]
+    world.assert_everything_adds_up()
+
+
+def test_usage_that_comes_only_late_is_billed(world: World) -> None:
+    world.publish(METERED)
+    customer = world.subscribed("team")
+    world.run_until("2026-02-01 00:30")
+    cancel(world, customer)
+    world.run_until("2026-02-02")
+    use(world, customer, "2026-02-01 00:20", 110, n=1)
+
+    world.run_until("2026-04-01")
+
+    assert closings(world, customer) == [(0, 0, 1, "0", False), (1, 0, 1, "110", True)]
+    assert [amount for _, amount in months(world, customer)] == [100]
+    world.assert_everything_adds_up()
+
+
+def test_its_bounds_are_those_of_a_day(world: World) -> None:
+    """January has 1.10 up to its minimum; 5.00 of February is over the maximum of a day, 2.21."""
+    customer = waiting(world, BOUNDED)
+
+    world.run_until("2026-04-01")
+
+    assert [amount for _, amount in months(world, customer)] == [200, 110, 221]
+    world.assert_everything_adds_up()
+
+
+def test_it_has_the_terms_that_were_to_hold_from_its_begin(world: World) -> None:
+    dearer = METERED.partition("[[plan]]")[2].replace('"team"', '"big"').replace("0.10", "0.20")
+    world.publish(METERED + "\n[[plan]]" + dearer)
+    customer = world.subscribed("team")
+    use(world, customer, "2026-01-05", 120, n=0)
+    change(world, customer, plan="big", applies=Applies.PERIOD_END)
+    use(world, customer, "2026-02-01 00:10", 150, n=1)
+    world.run_until("2026-02-01 00:30")
+    cancel(world, customer)
+
+    world.run_until("2026-04-01")
+
+    assert [amount for _, amount in months(world, customer)] == [200, 1000]
+    world.assert_everything_adds_up()
+
+
+def test_usage_that_is_forgiven_is_no_finding(world: World) -> None:
+    world.publish(METERED)
+    customer = world.subscribed("team")
+    use(world, customer, "2026-02-01 00:10", 150, n=1)
+    lifecycle.cancel(
+        world.engine,
+        customer.reference,
+        at_period_end=False,
+        now=world.now,
+        actor=CLI,
+        why="ours to bear",
+        forgive=True,
+    )
+
+    world.run_until("2026-04-01")
+
+    assert issued_at(world, customer, "final") == []
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("until", ["2026-02-01 00:30", "2026-02-03"])
+def test_usage_that_nothing_will_bill_is_a_finding(world: World, until: str) -> None:
+    """The look after the end is taken away, before it was and between it and the last one."""
+    customer = waiting(world)
+    world.run_until(until)
+    if until == "2026-02-03":
+        use(world, customer, "2026-02-01 00:20", 1, n=1)
+    assert not _left_unbilled(world), "it waits"
+
+    with world.engine.begin() as conn:
+        conn.execute(text("UPDATE subscriptions SET usage_due_at = NULL"))
+
+    assert _left_unbilled(world)
+
+
+def _left_unbilled(world: World) -> bool:
+    return any("ended without an invoice to come" in each for each in world.findings())
