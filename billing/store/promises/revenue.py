@@ -83,6 +83,8 @@ _DEFERRED_ADDS_UP = check(
 
 # What goes back has its parts by line. What a cardholder's bank took beyond what was left is of no
 # line, and has its break. An entry that was reversed keeps its rows.
+# A note takes of its own lines. Where something else took of the invoice, too, it may reach for
+# what is left of others.
 _PARTS_BY_LINE = check(
     FindingKind.LINE_PARTS,
     f"""
@@ -132,24 +134,17 @@ _PARTS_BY_LINE = check(
         OR x.invoice_id <> s.invoice_id OR x.deferred <> s.deferred OR x.tax <> s.tax
         OR x.recognised > s.recognised
         OR coalesce(x.recognised, 0) < s.recognised AND (s.stands OR x.id IS NOT NULL)
-           AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = s.payment_id)""",
-    "kind, id",
-)
-
-# A note takes of its own lines. Where something else took of the invoice, too, it may reach for
-# what is left of others.
-_NOTED_BY_LINE = check(
-    FindingKind.LINE_PARTS,
-    """
-    SELECT 'credit_note' AS kind, n.id::text AS id, n.currency, l.net + l.tax AS amount,
-           coalesce(x.recognised + x.deferred + x.tax, 0) AS of_lines
+           AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = s.payment_id)
+     UNION ALL
+    SELECT 'credit_note', n.id::text, n.currency, l.net + l.tax,
+           coalesce(x.recognised + x.deferred + x.tax, 0)
       FROM credit_note_lines l
       JOIN credit_notes n ON n.id = l.note_id
       LEFT JOIN line_parts x ON x.kind = 'credit_note' AND x.source_id = n.id AND x.line = l.line
      WHERE l.net + l.tax <> coalesce(x.recognised + x.deferred + x.tax, 0)
        AND NOT EXISTS (SELECT FROM line_parts o
                         WHERE o.invoice_id = n.invoice_id AND o.kind <> 'credit_note')""",
-    "id, amount",
+    "kind, id",
 )
 
 # Of a line no more is earned than its days that have passed, each the same, the first ones rounded
@@ -217,6 +212,5 @@ EARNED: Final = (
     _INVOICED_ADDS_UP,
     _DEFERRED_ADDS_UP,
     _PARTS_BY_LINE,
-    _NOTED_BY_LINE,
     _EARNED_EARLY,
 )
