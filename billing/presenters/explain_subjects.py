@@ -103,7 +103,14 @@ def _scheduled(facts: StandingFacts) -> str:
 def _renewing(facts: StandingFacts) -> Iterator[str]:
     assert facts.renews_at is not None
     when = at(facts.renews_at)
-    if facts.is_due:
+    if facts.is_waiting:
+        assert facts.opens_at is not None
+        yield (
+            f"It waits for usage until {at(facts.opens_at)}: period {facts.next_n} began on {when},"
+            " and its cycle is opened then, so that what was used before has arrived"
+            " (`usage.wait`)."
+        )
+    elif facts.is_due:
         yield f"It is due: period {facts.next_n} began on {when} and has no cycle yet."
         yield "A running scheduler opens it with its next tick; `billing status` shows the lag."
     elif facts.is_ending:

@@ -1,6 +1,9 @@
 """`billing explain`: each reason for being, or not being, charged, in words."""
 
+from datetime import timedelta
+
 from tests.cli.world import DAY, START, World
+from tests.scenarios.metering import CATALOG as METERED
 
 
 def told(world: World, *args: str) -> dict[str, str]:
@@ -136,6 +139,22 @@ def test_one_that_is_due_waits_for_a_scheduler(world: World) -> None:
 
     assert "It is due: period 0 began on 2026-01-31 09:00 UTC" in words["now"]
     assert list(words) == ["subscription", "now", "next period"]
+
+
+def test_one_with_meters_says_until_when_it_waits_for_usage(world: World) -> None:
+    (world.folder / "catalog" / "search.toml").write_text(METERED)
+    assert world.run("plans", "apply", "--yes").exit_code == 0
+    world.subscribed("ada", "metered")
+    world.at(START + timedelta(days=1))
+    boundary = START + timedelta(days=28)
+
+    world.at(boundary + timedelta(minutes=30))
+    waits = told(world, "explain", "ada-sub")["now"]
+    world.at(boundary + timedelta(minutes=60))
+    goes_on = told(world, "explain", "ada-sub")["now"]
+
+    assert "It waits for usage until 2026-02-28 10:00 UTC: period 1 began on 2026-02-28" in waits
+    assert "It waits for usage" not in goes_on
 
 
 def test_a_move_to_new_terms_is_explained(paid: World) -> None:

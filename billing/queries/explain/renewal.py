@@ -45,11 +45,18 @@ class StandingFacts:
     """From when on it is unpaid, because collecting an invoice was given up."""
     collecting: int = 0
     """Invoices of before whose payments are still tried."""
+    opens_at: datetime | None = None
+    """When its next cycle is opened: later than its period begins where usage has to arrive."""
 
     @property
     def is_due(self) -> bool:
         """Whether its next period has begun and has no cycle yet."""
         return self.renews_at is not None and self.renews_at <= self.now and not self.is_ending
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its next period has begun and its cycle waits until usage has arrived."""
+        return self.is_due and self.opens_at is not None and self.now < self.opens_at
 
     @property
     def is_ending(self) -> bool:
@@ -99,6 +106,7 @@ def standing_facts(conn: Connection, subscription: Subscription, now: datetime) 
         cancels_at=subscription.cancels_at,
         unpaid_from=unpaid_from(changes.of(conn, subscription.id)),
         collecting=payment_steps.collecting(conn, subscription.id),
+        opens_at=subscription.opens_at,
     )
 
 
