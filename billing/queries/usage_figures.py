@@ -24,7 +24,7 @@ def usage(conn: Connection, _now: datetime) -> Iterator[Figure]:
     )
     yield Figure(
         "billing_usage_late_events",
-        "Events that counted on a meter after the usage of their period was billed.",
+        "Events that counted after the usage of their period was billed.",
         (),
         [((), float(found.get("late", 0)))],
     )

@@ -305,7 +305,7 @@ def _usage(usage: UsageFigures) -> str:
     amounts = ", ".join(str(Money(amount, code)) for code, amount in usage.amounts.items())
     return (
         f"{usage.sent} events sent, {usage.counted_once} counted once, {usage.repeated} repeated,"
-        f" {usage.late} late on meters; {billed} billed" + f" for {amounts}" * bool(amounts)
+        f" {usage.late} late; {billed} billed" + f" for {amounts}" * bool(amounts)
     )
 
 

@@ -33,7 +33,7 @@ class UsageFigures:
 
     `rows` counts an event as often as it was sent. `expected` and `counted` are by subscription,
     meter and period; so are `to_bill`, what had been sent when a period was billed last, and
-    `billed`. `late` and `late_by_engine` are events on meters. `amounts` is what usage was
+    `billed`. `late` and `late_by_engine` are events of billed periods. `amounts` is what usage was
     billed, by currency in minor units, before discounts and taxes.
     """
 
@@ -130,11 +130,14 @@ def usage_figures(conn: Connection, done: Used) -> UsageFigures:
         answers_lost=done.answers_lost,
         lost=len(done.counted - kept),
         unknown=len(kept - done.counted),
-        late=sum(
-            each.sent_at >= billed[place].first_at
-            for place, found in places.items()
-            if place in billed
-            for each in found
+        late=len(
+            {
+                each.id
+                for place, found in places.items()
+                if place in billed
+                for each in found
+                if each.sent_at >= billed[place].first_at
+            }
         ),
         late_by_engine=received.get("late", 0),
         expected={place: _sum(place[1], found) for place, found in places.items()},

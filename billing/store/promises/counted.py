@@ -109,7 +109,7 @@ _RECEIVED = check(
            (SELECT coalesce(sum(events), 0) AS events FROM usage_totals) t,
            (SELECT count(DISTINCT (id, at)) AS events FROM usage_events) e,
            (SELECT coalesce(sum(events), 0) AS events FROM usage_days) s
-     WHERE r.counted <> t.events OR r.accepted <> e.events + s.events OR r.late > r.counted""",
+     WHERE r.counted <> t.events OR r.accepted <> e.events + s.events OR r.late > r.accepted""",
     "accepted",
 )
 

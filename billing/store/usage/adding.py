@@ -182,10 +182,12 @@ totals AS (
   RETURNING events
 ),
 late AS MATERIALIZED (
-  SELECT sum(s.events) AS events FROM sums s
-   WHERE EXISTS (SELECT FROM usage_closings c
-                  WHERE (c.subscription_id, c.meter, c.n, c.segment)
-                        = (s.subscription_id, s.meter, s.n, s.segment))
+  SELECT count(DISTINCT a.id) AS events
+    FROM (SELECT s.subscription_id, s.meter, s.n, s.segment FROM sums s
+           WHERE EXISTS (SELECT FROM usage_closings c
+                          WHERE (c.subscription_id, c.meter, c.n, c.segment)
+                                = (s.subscription_id, s.meter, s.n, s.segment))) s
+    JOIN added a USING (subscription_id, meter, n, segment)
 ),
 received AS (
   INSERT INTO usage_counts AS c (received_on, outcome, slot, events)
