@@ -620,4 +620,21 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         "UPDATE credit_notes SET recognised = recognised + 1, deferred = deferred - 1"
         f" WHERE id = {NOTE_TO_CREDIT}",
     ),
+    # --- promise 10 ---
+    "an event counts twice": _attack(
+        10, "usage_counted_twice",
+        "INSERT INTO usage_events (id, at, meter, subscription_id, n, segment, value, key,"
+        " received_at, payload) SELECT id, at + interval '1 second', meter, subscription_id, n,"
+        " segment, value, key, received_at, payload FROM usage_events ORDER BY id, meter LIMIT 1",
+    ),
+    "who used something is forgotten": _attack(
+        10, "usage_key_missing",
+        f"DELETE FROM usage_keys WHERE subscription_id = {USER}",
+        f"UPDATE usage_totals SET keys = NULL WHERE subscription_id = {USER}",
+    ),
+    "a day was sealed with more than totals have of it": _attack(
+        10, "usage_sealed",
+        "INSERT INTO usage_days (day, events, counted, id_sum, sealed_at, actor)"
+        " VALUES ('2025-12-31', 1, 1, 1, now(), 'x')",
+    ),
 }  # fmt: skip

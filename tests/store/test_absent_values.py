@@ -26,6 +26,7 @@ ABSENT_IS_RIGHT: Final[Mapping[str, str]] = {
     "invoice_lines_period": "a line without a service has neither start nor end",
     "invoices_digest_of_facts": "`invoices_facts_with_rules`: both are there or neither is",
     "payments_capture_within_amount": "without it the whole amount is captured",
+    "subscriptions_bill_usage_that_was": "a subscription without meters bills no usage",
 }
 
 _CHECKS = text(
@@ -47,6 +48,7 @@ _SAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "date": ("2026-01-01", "2027-01-01"),
     "integer": ("0", "1", "5"),
     "jsonb": ("{}",),
+    "numeric": ("0", "1.5"),
     "smallint": ("0", "1", "5"),
     "timestamp with time zone": ("2026-01-01", "2027-01-01"),
     "text[]": ("{x}",),

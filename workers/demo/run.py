@@ -43,7 +43,7 @@ from billing.workers.demo.report import Progress, Report, print_json, print_repo
 from billing.workers.demo.sales import DemoSales
 from billing.workers.demo.sales_checks import sales_figures
 from billing.workers.demo.sandbox import SandboxControl
-from billing.workers.demo.settings import LISTENING, SECOND_ACCOUNT, SHORT_INTERVALS
+from billing.workers.demo.settings import LISTENING, SECOND_ACCOUNT, SHORT_INTERVALS, TAXES
 from billing.workers.demo.usage import DemoUsage
 from billing.workers.demo.usage_checks import usage_figures
 from billing.workers.demo.world import InjectedFaults
@@ -88,6 +88,7 @@ def run(settings: Settings, options: DemoOptions) -> int:
     env |= (
         SHORT_INTERVALS
         | SECOND_ACCOUNT
+        | TAXES
         | LISTENING
         | {
             "BILLING__EMBEDDED__DIR": str(folder),

@@ -23,9 +23,6 @@ SHORT_INTERVALS: Final = {
     "BILLING__WORKER__POLL": "10ms",
     "BILLING__RECONCILER__TICK": "2s",
     "BILLING__RECONCILER__SETTLE_EVERY": "0s",
-    "BILLING__TAX__PROVIDER": "table",
-    "BILLING__TAX__COUNTRY": "DE",
-    "BILLING__TAX__CHECK_VAT_IDS": "true",
     "BILLING__LOGS__FORMAT": "console",
     "BILLING__LOGS__LEVEL": "warning",
 }
@@ -35,6 +32,12 @@ LISTENING: Final = {
     "BILLING__WEBHOOKS__SWEEP_EVERY": "2s",
     "BILLING__WEBHOOKS__LIST_EVERY": "5s",
     "BILLING__API__GRPC_PORT": "0",
+}
+
+TAXES: Final = {
+    "BILLING__TAX__PROVIDER": "table",
+    "BILLING__TAX__COUNTRY": "DE",
+    "BILLING__TAX__CHECK_VAT_IDS": "true",
 }
 
 # An account at the provider that pays out days later.
