@@ -29,7 +29,7 @@ from billing.api.schema_types import (
     instant,
     plausible,
 )
-from billing.api.wording import DIGEST, EMAIL, NAME, NO_CONTROLS, ZONE
+from billing.api.wording import COUNTRY, DIGEST, EMAIL, NAME, NO_CONTROLS, REGION, ZONE
 from billing.flows.service.orders import Capture
 from billing.flows.subscriptions.changed_terms import GivenBack
 from billing.rules.credit import PRIORITY
@@ -192,11 +192,11 @@ class TaxFactsOrderBody(RequestBody):
     """Where a customer is taxed, in place of all that was known before."""
 
     country: Annotated[
-        str | None, Field(pattern=r"^[A-Z]{2}$", description="A code of ISO 3166, like DE.")
+        str | None, Field(pattern=COUNTRY, description="A code of ISO 3166, like DE.")
     ] = None
     region: Annotated[
         str | None,
-        Field(pattern=r"^[A-Z0-9]{1,3}$", description="What follows the dash, as NY of US-NY."),
+        Field(pattern=REGION, description="What follows the dash, as NY of US-NY."),
     ] = None
     postal_code: Annotated[str | None, Field(min_length=1, max_length=20, pattern=NO_CONTROLS)] = (
         None

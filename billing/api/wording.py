@@ -7,6 +7,8 @@ from billing.rules.texts import CONTROLS
 
 NO_CONTROLS: Final = rf"^[^{CONTROLS}]*$"
 CURRENCY: Final = r"^[A-Z]{3}$"
+COUNTRY: Final = r"^[A-Z]{2}$"
+REGION: Final = r"^[A-Z0-9]{1,3}$"
 TOKEN: Final = r"^[A-Za-z0-9_-]+$"  # noqa: S105  a pattern of the provider's tokens
 NAME: Final = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
 EMAIL: Final = rf"^[^@\s{CONTROLS}]+@[^@\s{CONTROLS}]+$"
@@ -20,6 +22,8 @@ NUMBER: Final = r"^[0-9]{1,18}$"
 PATTERNS: Final[Mapping[str, str]] = {
     NO_CONTROLS: "has a control character, or one that turns the direction of a line",
     CURRENCY: "is not three capital letters of ISO 4217, like USD",
+    COUNTRY: "is no country's code of ISO 3166: two capital letters, like DE",
+    REGION: "is no region's code of ISO 3166: what follows the dash, as NY of US-NY",
     TOKEN: "is not a token of the provider: letters, digits, dash and underscore",
     NAME: "is blank, or has a control character",
     EMAIL: "is no e-mail address",

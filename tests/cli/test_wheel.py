@@ -66,4 +66,4 @@ def test_the_engine_works_from_a_wheel_in_an_empty_folder(wheel: Path, tmp_path:
     newest = max(path.name[:4] for path in (ROOT / "migrations" / "versions").glob("0*.py"))
     assert Path(file).is_relative_to(site)
     assert (revision, int(plans) > 0) == (newest, True)
-    assert "1 plans, 1 versions, no mistake" in checked
+    assert "1 plan, 1 version, no mistake" in checked
