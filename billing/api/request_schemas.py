@@ -31,7 +31,7 @@ from billing.api.schema_types import (
 )
 from billing.api.wording import COUNTRY, DIGEST, EMAIL, NAME, NO_CONTROLS, REGION, ZONE
 from billing.flows.service.orders import Capture
-from billing.flows.subscriptions.changed_terms import GivenBack
+from billing.flows.subscriptions.changed_terms import ChangeOrder, GivenBack
 from billing.rules.credit import PRIORITY
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies
@@ -322,6 +322,20 @@ class ChangeOrderBody(RequestBody):
         ItemCode | None,
         Field(description="A coupon to redeem with it, from the next period that begins on."),
     ] = None
+
+    @property
+    def order(self) -> ChangeOrder:
+        """The order that it asks for."""
+        return ChangeOrder(
+            plan=self.plan,
+            quantity=self.quantity,
+            items=self.items,
+            applies=self.applies,
+            billing_day=self.billing_day,
+            zone=self.zone,
+            credit=self.credit,
+            coupon=self.coupon,
+        )
 
 
 class NewChangeBody(ChangeOrderBody):

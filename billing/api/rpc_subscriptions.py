@@ -16,7 +16,6 @@ from billing.flows.service.api_keys import Scope
 from billing.flows.service.credit import CreditApi
 from billing.flows.service.credit_notes import CreditNoteApi, NoteOrder
 from billing.flows.service.customers import CustomerApi
-from billing.flows.subscriptions.changed_terms import ChangeOrder
 from billing.flows.subscriptions.subscribing import SubscriptionOrder
 
 _APPLIES: Final[Mapping[int, str | None]] = {
@@ -86,7 +85,7 @@ class SubscriptionService(SubscriptionServiceServicer):
     ) -> pb.QuoteChangeResponse:
         """Tell what a change would do."""
         body = body_of(request_schemas.ChangeOrderBody, _asked(request.order))
-        view = self._customers.quote_change(_named(request.subscription), _order(body))
+        view = self._customers.quote_change(_named(request.subscription), body.order)
         return pb.QuoteChangeResponse(change=rpc_documents.change(view))
 
     def MakeChange(  # noqa: N802
@@ -101,7 +100,7 @@ class SubscriptionService(SubscriptionServiceServicer):
             visitor.get().caller,
             key_of(request.idempotency_key),
             _named(request.subscription),
-            _order(body),
+            body.order,
             digest=body.quote_digest,
             why=body.reason,
         )
@@ -288,19 +287,6 @@ def _asked(order: pb.ChangeOrder) -> dict[str, Any]:
         "credit": "refund" if order.refund else None,
         "coupon": order.coupon,
     }
-
-
-def _order(body: request_schemas.ChangeOrderBody) -> ChangeOrder:
-    return ChangeOrder(
-        plan=body.plan,
-        quantity=body.quantity,
-        items=body.items,
-        applies=body.applies,
-        billing_day=body.billing_day,
-        zone=body.zone,
-        credit=body.credit,
-        coupon=body.coupon,
-    )
 
 
 def _line(line: pb.LineToCredit) -> dict[str, int]:

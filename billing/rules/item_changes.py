@@ -43,6 +43,13 @@ class HeldTerms:
     items: Mapping[str, int]
     addons: Mapping[str, date] = field(default_factory=dict)
 
+    def version_for(self, plan: str, version: date) -> date:
+        """Return the version that holds for who is in one of a plan.
+
+        A version of the same plan that they were moved to since is kept.
+        """
+        return max(self.version, version) if plan == self.plan else self.version
+
     def document(self) -> dict[str, Any]:
         """Return it as JSON-able values."""
         found: dict[str, Any] = {

@@ -21,6 +21,10 @@ class CycleKind(StrEnum):
     """Its plan costs nothing."""
 
 
+BILLED_KINDS: Final = (CycleKind.REGULAR, CycleKind.FREE)
+"""The kinds of cycles whose period has a price, be it zero."""
+
+
 class CycleState(StrEnum):
     """The state of a cycle. A closed one never changes again."""
 

@@ -19,7 +19,6 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.flows.service.api_keys import Scope
-from billing.flows.subscriptions.changed_terms import ChangeOrder
 
 router = APIRouter(
     prefix="/v1/subscriptions/{subscription}/changes",
@@ -36,7 +35,7 @@ def quote_change(
     services: UsesServices,
 ) -> JSONResponse:
     """Tell what a change would do, to the last line of its invoice; nothing is changed."""
-    return JSONResponse(services.customers.quote_change(subscription, _order(new)))
+    return JSONResponse(services.customers.quote_change(subscription, new.order))
 
 
 @router.post("", status_code=201, responses=made(schemas.SubscriptionChangeBody))
@@ -54,7 +53,7 @@ def change_subscription(
         visitor.caller,
         key,
         subscription,
-        _order(new),
+        new.order,
         digest=new.quote_digest,
         why=new.reason,
     )
@@ -75,16 +74,3 @@ def withdraw_change(
         visitor.caller, key, subscription, change, why=new.reason
     )
     return respond(services, answer, noun="subscription")
-
-
-def _order(new: request_schemas.ChangeOrderBody) -> ChangeOrder:
-    return ChangeOrder(
-        plan=new.plan,
-        quantity=new.quantity,
-        items=new.items,
-        applies=new.applies,
-        billing_day=new.billing_day,
-        zone=new.zone,
-        credit=new.credit,
-        coupon=new.coupon,
-    )

@@ -234,8 +234,7 @@ def _version(
     code, effective = period.plan, period.plan_version
     terms = segment.terms
     if terms is not None and segment.starts_at > period.start:
-        code = terms.plan
-        effective = max(terms.version, effective) if code == period.plan else terms.version
+        code, effective = terms.plan, terms.version_for(code, effective)
     plan = catalog[code]
     return plan, next(each for each in plan.versions if each.effective == effective)
 

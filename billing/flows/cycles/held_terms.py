@@ -51,9 +51,7 @@ def in_plan(
 
 def with_plan(subscription: Subscription, terms: HeldTerms) -> Subscription:
     """Return a subscription with the plan of terms, in the later of both versions of it."""
-    version = terms.version
-    if subscription.plan == terms.plan:
-        version = max(version, subscription.plan_version)
+    version = terms.version_for(subscription.plan, subscription.plan_version)
     return replace(subscription, plan=terms.plan, plan_version=version)
 
 

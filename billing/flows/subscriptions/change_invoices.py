@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
-from billing.flows.credit_notes import drafting
+from billing.flows.credit_notes import drafting, issuing
 from billing.flows.credit_notes.drafting import Asked, DraftedNote, NotCreditable
 from billing.flows.cycles import crediting, held_terms
 from billing.flows.cycles.charging import facts_of_cycle
@@ -30,6 +30,7 @@ from billing.pricing import (
     lines_of_change,
     still_held,
 )
+from billing.rules.actor import Actor
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import HeldTerms
 from billing.rules.money import Money
@@ -237,6 +238,23 @@ def _drafted(
         except NotCreditable as error:
             if error.code is not ErrorCode.CREDIT_NOTE_OF_NOTHING:
                 raise
+
+
+def issue_notes(
+    conn: Connection, notes: Sequence[QuotedNote], reason: str, actor: Actor, now: datetime
+) -> None:
+    """Issue notes that were quoted in this transaction."""
+    for note in notes:
+        issuing.issue(
+            conn,
+            note.drafted.invoice.id,
+            note.asked,
+            destination=note.drafted.destination,
+            reason=reason,
+            actor=actor,
+            now=now,
+            note_id=note.note_id,
+        )
 
 
 def give_to(batch: BatchHoldings, owner: UUID, notes: Sequence[QuotedNote], at: datetime) -> None:

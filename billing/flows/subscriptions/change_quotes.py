@@ -42,14 +42,12 @@ from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, HeldTerms
 from billing.rules.money import Money
 from billing.rules.periods import ScheduledPeriod
-from billing.rules.subscriptions import CycleKind
+from billing.rules.subscriptions import BILLED_KINDS
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import addons, cycles, plans
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.tax import TaxDecision
-
-_BILLED = (CycleKind.REGULAR, CycleKind.FREE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +272,7 @@ def _now(
             asking.gives_back,
         )
         n, facts, notes = cut.opening.scheduled.n, cut.opening.facts, cut.notes
-    elif cycle.kind in _BILLED:
+    elif cycle.kind in BILLED_KINDS:
         facts, notes = _costs(conn, subscription, terms, asking, policy, cycle, now)
     quote = _quote(subscription, terms, Applies.NOW, n, facts, cycle, notes)
     tax = asking.held.tax

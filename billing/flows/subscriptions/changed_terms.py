@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -28,12 +28,10 @@ from billing.rules.item_changes import Applies, HeldTerms, ItemChange, changed, 
 from billing.rules.periods import to_local
 from billing.rules.schedule_orders import changes_schedule
 from billing.rules.segments import Segment, Timetable
-from billing.rules.subscriptions import CycleKind, DatedChangeKind
+from billing.rules.subscriptions import BILLED_KINDS, DatedChangeKind
 from billing.rules.texts import nearest
 from billing.store.subscriptions import cycles
 from billing.store.subscriptions.subscriptions import Subscription
-
-_BILLED: Final = (CycleKind.REGULAR, CycleKind.FREE)
 
 GivenBack = Literal["next_invoice", "refund"]
 
@@ -218,7 +216,7 @@ def _cuts(conn: Connection, subscription: Subscription, change: ItemChange) -> i
     if change.applies is not Applies.NOW or order is None:
         return None
     cycle = cycles.last(conn, subscription.id)
-    if cycle is None or cycle.kind not in _BILLED or not now < cycle.period_end:
+    if cycle is None or cycle.kind not in BILLED_KINDS or not now < cycle.period_end:
         return None
     if not changes_schedule(subscription.schedule, order):
         return None

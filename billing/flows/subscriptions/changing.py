@@ -13,14 +13,13 @@ from sqlalchemy import Connection
 from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows import fence
-from billing.flows.credit_notes import issuing as notes
 from billing.flows.cycles import held_terms, issuing, metering
 from billing.flows.cycles.earning import earned_first_at
 from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.opening import hold_catalog
 from billing.flows.policy import Policy
 from billing.flows.subscriptions import change_cuts, schedules
-from billing.flows.subscriptions.change_invoices import lock_payments
+from billing.flows.subscriptions.change_invoices import issue_notes, lock_payments
 from billing.flows.subscriptions.change_quotes import ChangeQuote, quote_again, quote_of
 from billing.flows.subscriptions.changed_terms import ChangeOrder
 from billing.flows.subscriptions.lifecycle import locked
@@ -159,7 +158,8 @@ def _write(
     kind = SubscriptionEventKind.CHANGE_SCHEDULED
     if quoted.applies is Applies.NOW:
         kind = SubscriptionEventKind.CHANGED
-        _give_back(conn, quoted, asked)
+        why = f"change of the subscription: {asked.why}"
+        issue_notes(conn, quoted.notes, why, asked.actor, asked.at)
         if quoted.cut is None:
             changed = held_terms.with_plan(subscription, terms.after)
             held_terms.write(conn, changed, terms.after, terms.version)
@@ -190,21 +190,6 @@ def _write(
             actor=asked.actor,
             coupon=quoted.coupon,
             why=asked.why,
-        )
-
-
-def _give_back(conn: Connection, quoted: ChangeQuote, asked: ChangeAsked) -> None:
-    """Issue the credit notes of what the change takes away, before its invoice."""
-    for note in quoted.notes:
-        notes.issue(
-            conn,
-            note.drafted.invoice.id,
-            note.asked,
-            destination=note.drafted.destination,
-            reason=f"change of the subscription: {asked.why}",
-            actor=asked.actor,
-            now=asked.at,
-            note_id=note.note_id,
         )
 
 

@@ -20,7 +20,11 @@ from billing.flows.cycles.skipping import skip_missed
 from billing.flows.payments.write_offs import void
 from billing.flows.policy import Policy
 from billing.flows.subscriptions import dates, unserved
-from billing.flows.subscriptions.change_invoices import QuotedNote, lock_payments
+from billing.flows.subscriptions.change_invoices import (
+    QuotedNote,
+    issue_notes,
+    lock_payments,
+)
 from billing.flows.subscriptions.dates import TICK
 from billing.queries.payments import payments as listed_payments
 from billing.queries.subscriptions import find_subscription
@@ -103,8 +107,9 @@ def cancel(
             )
             return subscription
         if gives_back is not None:
-            notes = unserved.quoted(conn, subscription, gives_back, policy or Policy(), now)
-            unserved.issue(conn, notes, why, actor, now)
+            policy = policy or Policy()
+            notes = unserved.quoted(conn, subscription, undecided, gives_back, policy, now)
+            issue_notes(conn, notes, f"cancellation: {why}", actor, now)
         unserved.earn(conn, subscription, now)
         if not forgive:
             _open_served(conn, subscription, now, policy or Policy())
@@ -188,7 +193,7 @@ def plan_cancel(
 ) -> CancelPlan:
     """Return what canceling will do, and hold its locks. Raises as canceling itself would."""
     _refuse_only_now(at_period_end, False, gives_back)
-    lock_payments(conn, subscription_id)
+    undecided = lock_payments(conn, subscription_id)
     subscription = locked(conn, subscription_id)
     if not can_cancel(subscription.status):
         raise Conflict(f"subscription {subscription_id} is canceled already")
@@ -200,7 +205,8 @@ def plan_cancel(
     served = has_served(subscription, now)
     notes: Sequence[QuotedNote] = ()
     if gives_back is not None:
-        notes = unserved.quoted(conn, subscription, gives_back, policy or Policy(), now)
+        policy = policy or Policy()
+        notes = unserved.quoted(conn, subscription, undecided, gives_back, policy, now)
     return CancelPlan(subscription.id, subscription.status, None, len(collecting), served, notes)
 
 

@@ -145,9 +145,7 @@ def _in_plan(subscription: Subscription, held: HeldTerms | None) -> Subscription
     """Return a subscription in the plan that it holds then, in the later of both versions."""
     if held is None:
         return subscription
-    version = held.version
-    if held.plan == subscription.plan:
-        version = max(version, subscription.plan_version)
+    version = held.version_for(subscription.plan, subscription.plan_version)
     return replace(subscription, plan=held.plan, plan_version=version)
 
 
