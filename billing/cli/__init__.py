@@ -15,7 +15,11 @@ Startup stays fast: a command imports flows, store and workers when it runs, not
 
 import atexit
 import gc
-from typing import Final
+import logging
+import os
+import sys
+from contextlib import suppress
+from typing import Final, NoReturn
 
 # Importing makes many objects and hardly any garbage: a look-up ends before this many were made.
 # Looking for garbage as often as Python does was a tenth of a short command's time.
@@ -31,9 +35,27 @@ def main() -> None:
     atexit.register(gc.freeze)
     from billing.cli.root import root
 
-    root(prog_name="billing")
+    try:
+        root(prog_name="billing")
+    except SystemExit as end:
+        if "temporalio" in sys.modules and isinstance(end.code, int):
+            _end_with(end.code)
+        raise
 
 
 def collect_as_usual() -> None:
     """Look for garbage as often as Python does, in what runs for long."""
     gc.set_threshold(*USUAL)
+
+
+def _end_with(code: int) -> NoReturn:
+    """End the process without taking the interpreter apart.
+
+    Threads of Temporal's client outlive their event loop. While the interpreter is taken apart they
+    may abort the process, or hold it for ever: https://github.com/temporalio/sdk-python/issues/300
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read it is gone, or it is closed
+            stream.flush()
+    os._exit(code)

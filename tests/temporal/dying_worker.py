@@ -15,19 +15,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from billing.config import load_settings
-from billing.errors import BillingError, NotFound, Unavailable
+from billing import cli
+from billing.errors import NotFound, Unavailable
 from billing.flows.settlement import tie_out
 from billing.flows.settlement.step_run import StepRun
 from billing.rules.reconciliation import STEPS
-from billing.workers.temporal import activities, serving
+from billing.workers.temporal import activities
 
 MOMENTS: Final = (*STEPS, "close show", "prove")
-# The server is down, or has begun and doesn't know its namespaces yet. A process that ends for that
-# may be aborted: threads of the SDK's core outlive the interpreter.
-NOT_CONNECTED: Final = (Unavailable.exit_code, NotFound.exit_code, -signal.SIGABRT)
+# The server is down, or has begun and doesn't know its namespaces yet.
+NOT_CONNECTED: Final = (Unavailable.exit_code, NotFound.exit_code)
 
 
 def _dies(moment: str, deaths: Path) -> Callable[..., None]:
@@ -59,31 +58,33 @@ def _plant(moment: str, deaths: Path) -> None:
 def main(deaths: Path) -> int:
     """Run one worker after the other, and return the exit code of the last one."""
     left: list[str | None] = [*MOMENTS, None]
+    stopped = False
     while left:
         worker = os.fork()
         if not worker:
-            return _work(left[0], deaths)
+            _work(left[0], deaths)
 
         def end(signum: int, _frame: FrameType | None, worker: int = worker) -> None:
+            nonlocal stopped
+            stopped = True
             os.kill(worker, signum)
 
         signal.signal(signal.SIGTERM, end)
         code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
-        if code in NOT_CONNECTED:
+        if code in NOT_CONNECTED and not stopped:
             time.sleep(0.2)
         elif code != -signal.SIGKILL or left.pop(0) is None:
             return code
     return 1
 
 
-def _work(moment: str | None, deaths: Path) -> int:
+def _work(moment: str | None, deaths: Path) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if moment is not None:
         _plant(moment, deaths)
-    try:
-        serving.run(load_settings(Path("config.toml"), os.environ))
-    except BillingError as error:
-        return error.exit_code
-    return 0
+    sys.argv = ["billing", "temporal", "worker"]
+    cli.main()
+    raise AssertionError("the command exits")
 
 
 if __name__ == "__main__":
