@@ -38,6 +38,7 @@ class Capabilities:
     `holds_payment`: a payment is there before money moves, and all attempts share it. Without it
     each attempt makes one of its own.
     `minimum_amounts`: the smallest amounts that it charges, in minor units by currency.
+    `computes_taxes`: its gateway is a `taxes.TaxService`, too.
     """
 
     key_max_age: timedelta
@@ -50,6 +51,7 @@ class Capabilities:
     movements_lag: timedelta = timedelta(0)
     settles_within: timedelta = timedelta(0)
     payout_basis: PayoutBasis | None = None
+    computes_taxes: bool = False
 
     @property
     def shown_within(self) -> timedelta:

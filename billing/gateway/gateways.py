@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from billing.errors import BadInput, Unavailable
 from billing.gateway import Gateway
+from billing.gateway.taxes import TaxService
 
 
 class Gateways:
@@ -43,6 +44,21 @@ class Gateways:
             if provider not in self._connected:
                 self._connected[provider] = self._connect(provider)
             return self._connected[provider]
+
+    def taxes_at(self, provider: str | None) -> TaxService:
+        """Return what computes taxes at an account; None is the default.
+
+        Raises `BadInput` where its provider computes none, and as `of` does.
+        """
+        name = self.named(provider)
+        gateway = self.of(name)
+        if not gateway.capabilities.computes_taxes:
+            raise BadInput(
+                f"the provider of the account {name!r} computes no taxes",
+                where="tax.account",
+                remedy="name an account at a provider that does, or set tax.provider otherwise",
+            )
+        return cast(TaxService, gateway)
 
     def only(self, provider: str | None) -> str:
         """Return the name of an account that there is; None is the only one.

@@ -4,6 +4,7 @@ Amounts are minor units, times are seconds of the sandbox's clock. Settings surv
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -39,6 +40,8 @@ class SandboxSettings:
     settlement_currency: dict[str, str] = field(default_factory=dict)
     exchange_rates: dict[str, str] = field(default_factory=dict)
     vat_ids: dict[str, str] = field(default_factory=dict)
+    # The country from which the seller's taxes are computed.
+    tax_origin: str = "US"
 
     def fee(self, amount: int) -> int:
         """Return the fee for a captured amount, half up, never more than the amount."""
@@ -97,6 +100,11 @@ def _check_standings(value: dict[str, str]) -> None:
             raise ValueError(f"{vat_id} is one of {', '.join(VAT_STANDINGS)}")
 
 
+def _check_country(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not re.fullmatch("[A-Z]{2}", value):
+        raise ValueError(f"{name} is the code of a country")
+
+
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "refunds": _one_of(REFUNDS),
     "payout_schedule": _one_of(SCHEDULES),
@@ -104,6 +112,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "settlement_currency": _texts(check_settlement),
     "exchange_rates": _texts(check_rates),
     "vat_ids": _texts(_check_standings),
+    "tax_origin": _check_country,
 }
 
 

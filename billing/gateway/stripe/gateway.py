@@ -1,7 +1,7 @@
 """Stripe behind the `Gateway` protocol: payments, customers and their cards.
 
-`refunds` has refunds, `reads` the read-only calls, `client` sends requests, and `classify` decides
-the outcome of an answer.
+`refunds` has refunds, `taxes` the calls of Stripe Tax, `reads` the read-only ones, `client` sends
+requests, and `classify` decides the outcome of an answer.
 """
 
 import math
@@ -57,6 +57,7 @@ from billing.gateway.stripe.methods import (
 )
 from billing.gateway.stripe.reads import Reads
 from billing.gateway.stripe.refunds import Refunds
+from billing.gateway.stripe.taxes import Taxes
 from billing.gateway.transport import Deadline
 from billing.gateway.untrusted import Malformed, mapping, required, text
 from billing.rules.dunning import CURRENCY_NOT_SUPPORTED, OWN_CODES
@@ -67,7 +68,7 @@ _UNEXPECTED_STATE: Final = "payment_intent_unexpected_state"
 _REFUSED_BY_STATE: Final = EXPIRED_CODES | {_UNEXPECTED_STATE, "charge_already_captured"}
 
 
-class StripeGateway(Refunds, Reads):
+class StripeGateway(Refunds, Reads, Taxes):
     """Collects payments through Stripe. Threads share one; make it after forking."""
 
     @property

@@ -27,13 +27,15 @@ CAPABILITIES: Final = Capabilities(
     lists_movements=True,
     holds_payment=True,
     minimum_amounts=MINIMUM_AMOUNTS,
+    computes_taxes=True,
 )
 
 OPERATIONS: Final = frozenset({
-    "attach_payment_method", "balance", "cancel", "capture", "check", "confirm",
+    "attach_payment_method", "balance", "cancel", "capture", "check", "compute_taxes", "confirm",
     "create_and_confirm", "create_customer", "list_balance_transactions", "list_charges",
     "list_customers", "list_disputes", "list_events", "list_payment_methods", "list_payouts",
-    "list_refunds", "look_up", "look_up_refund", "refund", "retrieve",
+    "list_refunds", "list_tax_lines", "look_up", "look_up_refund", "record_taxes", "refund",
+    "retrieve", "reverse_taxes",
 })  # fmt: skip
 
 

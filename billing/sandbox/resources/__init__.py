@@ -21,6 +21,9 @@ from billing.sandbox.resources import (
     refunds,
     report_runs,
     report_types,
+    tax_calculations,
+    tax_lines,
+    tax_transactions,
     webhook_endpoints,
 )
 from billing.sandbox.routing import Route
@@ -39,6 +42,9 @@ KINDS: dict[str, ObjectKind] = {
         payouts.KIND,
         refunds.KIND,
         report_runs.KIND,
+        tax_calculations.KIND,
+        *tax_lines.KINDS,
+        tax_transactions.KIND,
         webhook_endpoints.KIND,
     )
 }
@@ -66,5 +72,7 @@ ROUTES: tuple[Route, ...] = (
     *refunds.ROUTES,
     *report_runs.ROUTES,
     *report_types.ROUTES,
+    *tax_calculations.ROUTES,
+    *tax_transactions.ROUTES,
     *webhook_endpoints.ROUTES,
 )
