@@ -216,6 +216,8 @@ class CrashPoint(StrEnum):
     # usage
     USAGE_COUNTED = "usage counted"
     """Events of a batch are counted, and nobody was answered."""
+    USAGE_ALERTED = "usage alerted"
+    """Usage that passed a threshold is noted."""
     USAGE_DAY_SEALED = "usage day sealed"
     """What a day of usage came to is kept, and its events are gone."""
     USAGE_IDS_FORGOTTEN = "usage ids forgotten"

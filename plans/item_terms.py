@@ -17,7 +17,7 @@ from billing.plans.taxes import TaxTerms
 _T = TypeVar("_T")
 _ITEM_TERMS: Final = frozenset((
     "code", "name", "per", "once", "quantity", "price", "unit", "tiers", "tier", "package",
-    "included", "minimum", "maximum", "meter", "late_for", "bills_trial", "tax",
+    "included", "minimum", "maximum", "meter", "late_for", "bills_trial", "alert", "tax",
 ))  # fmt: skip
 _TIER_TERMS: Final = frozenset(("up_to", "unit", "flat"))
 _PACKAGE_TERMS: Final = frozenset(("size", "price", "round"))
@@ -47,6 +47,7 @@ def item_terms(item: Item) -> dict[str, Any]:
             "meter": _or_none(item.meter, meter_terms),
             "late_for": None if item.late_for is None else item.late_for.days,
             "bills_trial": item.bills_trial or None,
+            "alert": item.alert,
             "tax": _or_none(item.tax, TaxTerms.to_terms),
         }
     )
@@ -72,6 +73,7 @@ def item_from_terms(terms: Mapping[str, Any]) -> Item:
         meter=_or_none(terms.get("meter"), meter_from_terms),
         late_for=_or_none(terms.get("late_for"), lambda days: timedelta(days=days)),
         bills_trial=terms.get("bills_trial", False),
+        alert=terms.get("alert"),
         tax=_or_none(terms.get("tax"), TaxTerms.from_terms),
     )
 

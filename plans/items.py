@@ -120,6 +120,8 @@ class Item:
     """How long after its instant the usage of a metered item is accepted: whole days."""
     bills_trial: bool = False
     """What was used in a trial is billed after it."""
+    alert: int | None = None
+    """At which percentage of its included units a metered item is noted; at all of them, too."""
     tax: TaxTerms | None = None
     """How it is taxed, where that isn't as its version says."""
 
@@ -127,6 +129,8 @@ class Item:
         _freeze(self, "price", "unit", "minimum", "maximum")
         if (self.meter is None) != (self.late_for is None):
             raise ValueError(f"{self.code}: usage, and nothing else, is accepted late")
+        if self.alert is not None and not (self.meter and self.included):
+            raise ValueError(f"{self.code}: an alert is a part of included usage")
 
     @property
     def kind(self) -> ItemKind:

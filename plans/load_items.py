@@ -16,7 +16,7 @@ from billing.plans.load_meters import KnownMeters
 from billing.plans.load_prices import read_amounts, read_unit_prices
 from billing.plans.load_taxes import read_tax_terms
 from billing.plans.load_tiers import read_tiers
-from billing.plans.meters import LATE_FOR
+from billing.plans.meters import LATE_FOR, Aggregate, Meter
 from billing.plans.numbers import parse_number
 from billing.plans.table import Table
 from billing.plans.taxes import TaxTerms
@@ -24,7 +24,7 @@ from billing.plans.terms import Cadence
 
 PRICE_KEYS: Final = (
     "per", "once", "quantity", "price", "unit", "tiers", "tier", "package", "included", "minimum",
-    "maximum", "meter", "late_for", "bills_trial",
+    "maximum", "meter", "late_for", "bills_trial", "alert",
 )  # fmt: skip
 """What says how an item is priced."""
 
@@ -32,7 +32,7 @@ _ITEM_KEYS: Final = ("code", "name", *PRICE_KEYS, "tax")
 _OF_UNITS: Final = (
     "quantity", "unit", "tiers", "tier", "package", "included", "minimum", "maximum",
 )  # fmt: skip
-_OF_USAGE: Final = ("late_for", "bills_trial")
+_OF_USAGE: Final = ("late_for", "bills_trial", "alert")
 _OF_WHAT_IS_HELD: Final = ("per", "quantity", "once")
 _PRICES: Final = ("price", "unit", "tier", "package")
 _QUANTITY_KEYS: Final = ("min", "max", "default")
@@ -107,6 +107,8 @@ def read_item(
     meter = meters.named(table)
     tiering, tiers = read_tiers(table)
     minimum, maximum = _read_bounds(table)
+    included = _read_included(table) or Fraction(0)
+    alert = _read_alert(table, meter)
     item = Item(
         code=code or "",
         name=name,
@@ -118,12 +120,13 @@ def read_item(
         tiering=tiering,
         tiers=tiers,
         package=_read_package(table),
-        included=_read_included(table) or Fraction(0),
+        included=included,
         minimum=minimum,
         maximum=maximum,
         meter=meter,
         late_for=None if meter is None else _read_late_for(table) or LATE_FOR,
         bills_trial=table.flag("bills_trial"),
+        alert=alert if included else None,
         tax=tax,
     )
     fits = _check_fitting(table) and table.has("meter") == (meter is not None)
@@ -185,6 +188,22 @@ def _read_late_for(table: Table) -> timedelta | None:
         return timedelta(days=late.count * days[late.unit])
     table.problem("late_for", f"{late} have no fixed length", 'write days, like "35 days"')
     return None
+
+
+def _read_alert(table: Table, meter: Meter | None) -> int | None:
+    """Read at which percentage of the included units usage is noted."""
+    percent = table.integer("alert", 1, 100)
+    if percent is None or meter is None:
+        return None
+    if meter.aggregate is Aggregate.LEVEL:
+        what, remedy = "is of a level, whose mean is known when its period is over", "leave it out"
+        table.problem("alert", what, remedy)
+        return None
+    if not table.has("included"):
+        what = "is a part of the included units, and there are none"
+        table.problem("alert", what, "add how many units cost nothing: included = 10000")
+        return None
+    return percent
 
 
 def _read_quantity(table: Table) -> QuantityRange | None:

@@ -69,6 +69,7 @@ class ItemPriceBody(Body):
     meter: MeterBody | None = Field(default=None, description="Where usage is counted.")
     late_for: int = Field(default=0, description="How many days late usage is accepted.")
     bills_trial: bool = Field(default=False, description="What a trial used is billed after it.")
+    alert: int = Field(default=0, description="At which percentage of `included` usage is noted.")
 
 
 class ItemBody(ItemPriceBody):

@@ -49,6 +49,45 @@ class UsageAnswerBody(Body):
     refused: list[RefusedEventBody]
 
 
+class UsageTotalBody(Body):
+    """What was counted on a meter in a period, and how much of it was billed last.
+
+    Quantities are exact texts; `keys` are how many different ones there were.
+    """
+
+    meter: str
+    n: int
+    segment: int
+    events: int
+    sum: str | None
+    max: str | None
+    last: str | None
+    last_at: datetime | None
+    keys: int | None
+    billed: str | None
+    revision: int | None
+
+
+class UsageAlertBody(Body):
+    """Usage of an item that passed a percentage of what is included; `at` is when it was noted."""
+
+    at: datetime
+    item: str
+    meter: str
+    n: int
+    segment: int
+    percent: int
+    quantity: str
+    included: str
+
+
+class UsageBody(Body):
+    """What was counted for a subscription, by period and meter, and what passed a threshold."""
+
+    data: list[UsageTotalBody]
+    alerts: list[UsageAlertBody]
+
+
 SENT: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,

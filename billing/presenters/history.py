@@ -162,6 +162,10 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
         f"collected over {facts['after'] or _CUSTOMERS}, before over"
         f" {facts['before'] or _CUSTOMERS}: {facts['why']}"
     ),
+    SubscriptionEventKind.USAGE_ALERT: lambda facts: (
+        f"usage of {facts['item']} in period {facts['n']} passed {facts['percent']} % of what is"
+        f" included: {facts['quantity']} of {facts['included']}"
+    ),
     SubscriptionEventKind.DISPUTE_LOST: _dispute_lost,
     SubscriptionEventKind.CORRECTED: _corrected,
 }

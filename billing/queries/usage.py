@@ -44,6 +44,20 @@ class CountedEvent:
     received_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UsageAlert:
+    """Usage of an item that passed a percentage of what is included; `at` is when it was noted."""
+
+    at: datetime
+    item: str
+    meter: str
+    n: int
+    segment: int
+    percent: int
+    quantity: str
+    included: str
+
+
 _NUMBERS = ("sum", "max", "last", "billed", "value")
 _TOTALS = text(
     """
@@ -73,6 +87,16 @@ _BY_ID = text(
       FROM usage_events WHERE subscription_id = :subscription AND id = :id ORDER BY meter
     """
 )
+_ALERTS = text(
+    """
+    SELECT e.at, d.* FROM subscription_events e,
+           jsonb_to_record(e.detail) AS d(item text, meter text, n integer, segment integer,
+                                          percent integer, quantity text, included text)
+     WHERE e.kind = 'usage_alert' AND e.subscription_id = :subscription AND d.n >= :from_n
+     ORDER BY d.n, d.meter, d.segment, d.percent
+    """
+)
+_ALERTED = text("SELECT count(*) FROM subscription_events WHERE kind = 'usage_alert'")
 _RECEIVED = text(
     "SELECT outcome, CAST(sum(events) AS bigint) AS events FROM usage_counts GROUP BY 1"
 )
@@ -99,6 +123,17 @@ def events_of(conn: Connection, subscription_id: UUID, event_id: UUID) -> Sequen
     """Return what an event of a subscription counted as, by meter; nothing where it isn't kept."""
     values = {"subscription": subscription_id, "id": event_id}
     return [CountedEvent(**_exact(row)) for row in conn.execute(_BY_ID, values)]
+
+
+def alerts(conn: Connection, subscription_id: UUID, *, from_n: int = 0) -> Sequence[UsageAlert]:
+    """Return which usage of a subscription passed a threshold, from a period on."""
+    values = {"subscription": subscription_id, "from_n": from_n}
+    return [UsageAlert(**row._mapping) for row in conn.execute(_ALERTS, values)]
+
+
+def alerted(conn: Connection) -> int:
+    """Return how often usage passed a threshold, since there is usage."""
+    return int(conn.execute(_ALERTED).scalar_one())
 
 
 def received(conn: Connection) -> Mapping[str, int]:

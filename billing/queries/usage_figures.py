@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from billing.queries.figures import Figure
-from billing.queries.usage import received
+from billing.queries.usage import alerted, received
 from billing.rules.usage import UsageRefusal
 
 _OUTCOMES: Final = ("accepted", "repeated", "conflicting")
@@ -33,4 +33,10 @@ def usage(conn: Connection, _now: datetime) -> Iterator[Figure]:
         "Events of usage that were refused, by reason.",
         ("reason",),
         [((str(reason),), float(found.get(str(reason), 0))) for reason in UsageRefusal],
+    )
+    yield Figure(
+        "billing_usage_alerts",
+        "How often usage of a period passed a threshold of what is included.",
+        (),
+        [((), float(alerted(conn)))],
     )

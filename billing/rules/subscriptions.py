@@ -67,6 +67,8 @@ class SubscriptionEventKind(StrEnum):
     """It is collected over another account at a provider, or over its customer's."""
     COUPON_REDEEMED = "coupon_redeemed"
     """A coupon takes something off its invoices from now on."""
+    USAGE_ALERT = "usage_alert"
+    """Usage of a period passed a part of what its item includes, or all of it."""
     DISPUTE_LOST = "dispute_lost"
     """The customer took a payment back by way of the bank."""
     CORRECTED = "corrected"

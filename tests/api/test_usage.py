@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import requests
 
+from billing.flows.cycles.usage_alerts import UsageAlerts
 from billing.flows.service.api_keys import Scope
+from billing.rules.usage import UsageNumber
 from tests.api.caller import Caller, Shop
 from tests.scenarios.metering import CATALOG, Usage
 from tests.scenarios.world import World
@@ -133,3 +135,28 @@ def test_a_card_number_is_not_counted(shop: Shop, usage: Usage) -> None:
     answer = sent(caller, json.dumps({"events": rows})).json()
 
     assert [each["reason"] for each in answer["refused"]] == ["bad_value", "bad_value"]
+
+
+def test_what_was_counted_is_shown_with_its_alerts(shop: Shop, world: World) -> None:
+    world.publish(
+        CATALOG.replace('meter = "calls"', 'meter = "calls"\n    included = 2\n    alert = 50')
+    )
+    usage = Usage(world, world.subscribed("metered"))
+    world.run_until("2026-01-15")
+    usage.send(usage.event("call", user="bob"), usage.event(n=UsageNumber("0.5")))
+    UsageAlerts().look(world.engine, world.now)
+    path = f"/v1/subscriptions/{usage.subscriber.subscription_id}/usage"
+
+    shown = shop.caller(Scope.READ).get(path)
+
+    body = shown.json()
+    assert [(each["meter"], each["n"], each["events"], each["sum"]) for each in body["data"]] == [
+        ("callers", 0, 1, None), ("calls", 0, 1, None), ("searches", 0, 1, "0.5"),
+    ]  # fmt: skip
+    assert body["alerts"] == [
+        {
+            "at": "2026-01-15T00:00:00Z", "item": "calls", "meter": "calls", "n": 0, "segment": 0,
+            "percent": 50, "quantity": "1", "included": "2",
+        }
+    ]  # fmt: skip
+    assert shop.caller(Scope.READ).get(path + "?from_n=1").json() == {"data": [], "alerts": []}

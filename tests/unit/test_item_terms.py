@@ -82,9 +82,12 @@ def items(draw: st.DrawFn, code: str | None = None) -> Item:
         of_units |= {"per": draw(names), "quantity": draw(quantities)}
     else:
         of_units |= draw(of_usage())
+    included = draw(st.integers(0, 10**6))
+    if included and "meter" in of_units:
+        of_units["alert"] = draw(st.none() | st.integers(1, 100))
     return Item(
         code or draw(names),
-        included=Fraction(draw(st.integers(0, 10**6))),
+        included=Fraction(included),
         minimum=draw(bounds),
         maximum=draw(bounds),
         **of_units,

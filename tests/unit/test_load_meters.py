@@ -95,6 +95,23 @@ def test_items_name_meters_of_any_file(tmp_path: Path) -> None:
     assert catalog.meters == {"exports": EXPORTS, "searches": SEARCHES, "users": USERS}
 
 
+def test_an_alert_is_a_percentage_of_what_is_included(tmp_path: Path) -> None:
+    plan = PLAN.replace('"10000.5"', '"10000.5"\n    alert = 80')
+
+    (searches, _) = read(tmp_path, plan).plans["api-team"].versions[0].items
+
+    assert searches.alert == 80
+
+
+def test_a_level_has_no_alert(tmp_path: Path) -> None:
+    plan = PLAN.replace('"10000.5"', '"10000.5"\n    alert = 80')
+
+    with pytest.raises(CatalogError) as refused:
+        read(tmp_path, plan, METERS.replace('"sum"', '"level"'))
+
+    assert "known when its period is over" in str(refused.value)
+
+
 def test_another_definition_of_a_meter_is_another_version(tmp_path: Path) -> None:
     (before,) = read(tmp_path).plans["api-team"].versions
 
@@ -127,6 +144,12 @@ MISTAKES = {
     "late by months": ("2 weeks", "1 month", ITEM + "late_for", "no fixed length"),
     "late for ever": ("2 weeks", "400 days", ITEM + "late_for", "longer than is sensible"),
     "less than nothing included": ('"10000.5"', '"0"', ITEM + "included", "no number of units"),
+    "an alert of nothing included": (
+        "bills_trial = true", "alert = 80", ITEM + "alert", "there are none",
+    ),
+    "an alert beyond all": (
+        '"10000.5"', '"10000.5"\n    alert = 101', ITEM + "alert", "from 1 to 100",
+    ),
     "the price of usage twice": (
         "bills_trial = true", 'unit = { USD = "1" }', ITEM + "package", "so does unit",
     ),

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import redis
@@ -17,6 +17,7 @@ from billing import tracing
 from billing.errors import first_line
 from billing.flows import fence
 from billing.flows.cycles import opening
+from billing.flows.cycles.usage_alerts import UsageAlerts
 from billing.flows.payments import collecting
 from billing.flows.refunds import sending as refund_sending
 from billing.flows.subscriptions import cheaper_usage
@@ -31,6 +32,7 @@ from billing.workers.runtime.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 TASK = "renew"
+ALERTS_EVERY = timedelta(minutes=1)
 RECORD_EVERY_SECONDS = 1.0  # an idle tick writes nothing
 
 
@@ -54,6 +56,8 @@ class Scheduler(Ticking):
         super().__init__(runtime, metrics, runtime.settings.scheduler.tick)
         self._recorded_at = float("-inf")
         self._days_made_on: date | None = None
+        self._alerts = UsageAlerts()
+        self._alerts_at: datetime | None = None
 
     def tick(self) -> Tick:
         """Open every due cycle and enqueue every due payment and refund, batch by batch.
@@ -64,6 +68,7 @@ class Scheduler(Ticking):
             started, now = time.monotonic(), self._runtime.clock.now()
             done = self._work(now)
             self._make_days(now)
+            self._look_at_usage(now)
             span.set(opened=done.opened, parked=done.parked, enqueued=done.enqueued)
             if done != Tick() or started - self._recorded_at >= RECORD_EVERY_SECONDS:
                 self._recorded_at, run.done_until = started, now
@@ -115,6 +120,13 @@ class Scheduler(Ticking):
         if self._days_made_on != now.date():
             usage_days.make_ahead(self._runtime.engine, now)
             self._days_made_on = now.date()
+
+    def _look_at_usage(self, now: datetime) -> None:
+        """Note usage that passed a threshold, once a minute."""
+        last = self._alerts_at
+        if last is None or not last <= now < last + ALERTS_EVERY:
+            self._alerts.look(self._runtime.engine, now)
+            self._alerts_at = now
 
     def _tell(self, batch: opening.Opened) -> None:
         self._metrics.cycles_opened(batch.opened)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from billing.flows.usage.importing import Imported, Numbered
 
 _TOTALS: Final = ("meter", "n", "events", "sum", "max", "last", "keys", "billed", "revision")
+_ALERTS: Final = ("at", "item", "n", "segment", "percent", "quantity", "included")
 _EVENTS: Final = ("at", "meter", "n", "value", "key", "id", "received_at")
 _NOT_COUNTED: Final = ("line", "id", "reason")
 _DAYS: Final = ("day", "events", "counted", "dry_run")
@@ -126,13 +127,17 @@ def show(
     event: str | None,
     output: Output,
 ) -> None:
-    """Show what was counted for a subscription, by period and meter, and the last events."""
+    """Show what was counted for a subscription, by period and meter, and the last events.
+
+    Alerts tell which usage passed a threshold of what its item includes, and when it was noted.
+    """
     from billing.queries import usage as queries
     from billing.rules.usage import event_id
 
     with session.connect() as conn:
         subscription_id = find(conn, "subscription", subscription)
         totals = queries.totals(conn, subscription_id, from_n=from_n)
+        alerts = queries.alerts(conn, subscription_id, from_n=from_n)
         since = session.now() - timedelta(days=days)
         if event is None:
             last = queries.last_events(conn, subscription_id, since=since, limit=events)
@@ -141,9 +146,10 @@ def show(
     record = {
         "subscription_id": subscription_id,
         "totals": [plain(each) for each in totals],
+        "alerts": [plain(each) for each in alerts],
         "events": [plain(each) for each in last],
     }
-    output.record(record, {"totals": _TOTALS, "events": _EVENTS})
+    output.record(record, {"totals": _TOTALS, "alerts": _ALERTS, "events": _EVENTS})
 
 
 @usage.command("prune")

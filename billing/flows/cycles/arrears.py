@@ -16,7 +16,7 @@ from uuid import UUID
 from billing.flows.cycles.charging import Holdings, PricedItem, priced_items
 from billing.flows.cycles.metered_periods import MeteredPeriod
 from billing.plans.currencies import charge_step
-from billing.plans.items import BASE
+from billing.plans.items import BASE, Item
 from billing.plans.meters import Aggregate, Meter
 from billing.plans.taxes import TaxTerms
 from billing.plans.terms import Plan, PlanVersion, version_for_period
@@ -59,6 +59,15 @@ class Arrears:
 
 
 NO_ARREARS: Final = Arrears()
+
+
+@dataclass(frozen=True, slots=True)
+class UsedItem:
+    """What was used so far of an item at one price, in a period from a segment on."""
+
+    item: Item
+    segment: int
+    quantity: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,21 @@ def arrears_of(
         if period.n == found.from_n:
             found = replace(found, from_n=period.n + 1)
     return found
+
+
+def used_items(
+    subscription: Subscription,
+    period: MeteredPeriod,
+    held: Holdings,
+    catalog: Mapping[str, Plan],
+) -> Iterator[UsedItem]:
+    """Yield what is counted so far of each item that bills usage of a period, as it is billed.
+
+    Raises: NoPrice; NoVersion, KeyError, where terms aren't published any more.
+    """
+    for run in _runs(subscription, period, held, catalog):
+        quantity = sum((_quantity(period, run.meter, part) for part in run.parts), _ZERO)
+        yield UsedItem(run.sold.item, run.parts[0].segment, quantity)
 
 
 def _with_run(

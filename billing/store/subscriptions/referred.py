@@ -83,6 +83,12 @@ def by_reference(conn: Connection, references: Sequence[str]) -> dict[str, Refer
     return known
 
 
+def of_ids(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, Subscription]:
+    """Return subscriptions by their id."""
+    rows = conn.execute(_BY_ID, {"ids": literal(list(ids))})
+    return {row.id: _of(row) for row in rows}
+
+
 def of_customers(conn: Connection, references: Sequence[str]) -> dict[str, list[Referred]]:
     """Return subscriptions of customers, ended ones too, by the customer's id or external id."""
     ids = {each: one for each in references if (one := _uuid(each)) is not None}

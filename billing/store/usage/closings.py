@@ -113,13 +113,12 @@ def late_periods(
 
 
 # Locked in the order in which batches of events are counted.
-_COUNTED = text(
-    """
+_READ = """
     SELECT t.* FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS int[])) AS s(id, n)
       JOIN usage_totals t ON t.subscription_id = s.id AND t.n = s.n
-     ORDER BY t.subscription_id, t.meter, t.n, t.segment FOR NO KEY UPDATE OF t
-    """
-)
+     ORDER BY t.subscription_id, t.meter, t.n, t.segment"""
+_COUNTED = text(_READ)
+_COUNTED_LOCKED = text(_READ + " FOR NO KEY UPDATE OF t")
 _BILLED = text(
     """
     SELECT DISTINCT ON (c.subscription_id, c.meter, c.n, c.segment) c.*
@@ -139,12 +138,24 @@ def lock_counted(
         return found
     ids, numbers = zip(*found, strict=True)
     values = {"ids": literal(ids), "numbers": literal(numbers)}
-    for row in conn.execute(_COUNTED, values):
+    for row in conn.execute(_COUNTED_LOCKED, values):
         found[row.subscription_id, row.n].counted[row.meter, row.segment] = _total(row)
     for row in conn.execute(_BILLED, values):
         period, counter = found[row.subscription_id, row.n], (row.meter, row.segment)
         period.billed[counter] = closing_of(row)
         period.billed_in[counter] = row.invoice_id
+    return found
+
+
+def counted(
+    conn: Connection, periods: Sequence[tuple[UUID, int]]
+) -> Mapping[tuple[UUID, int], CountedPeriod]:
+    """Return what was counted in periods so far, whatever was billed of it."""
+    found = {place: CountedPeriod() for place in periods}
+    if found:
+        ids, numbers = zip(*found, strict=True)
+        for row in conn.execute(_COUNTED, {"ids": literal(ids), "numbers": literal(numbers)}):
+            found[row.subscription_id, row.n].counted[row.meter, row.segment] = _total(row)
     return found
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
+from billing.flows.cycles.usage_alerts import UsageAlerts
 from billing.flows.usage import pruning
 from billing.flows.usage.book import UsageBook
 from billing.flows.usage.ingesting import ingest
@@ -39,3 +40,20 @@ def _prune(world: World, _: None) -> None:
     plan = pruning.planned(owner, now, timedelta(days=60))
     list(pruning.prune(owner, plan, now, OPERATOR))
     owner.dispose()
+
+
+ALERTED: Final = CATALOG.replace(
+    'meter = "searches"', 'meter = "searches"\n    included = 10\n    alert = 80'
+)
+
+
+def _nearly_used(world: World) -> None:
+    world.publish(ALERTED)
+    usage = Usage(world, world.subscribed("metered"))
+    world.settle()
+    assert usage.send(usage.event(n=UsageNumber("9"))).accepted == 1
+
+
+@flow("usage that passed a threshold is noted", _nearly_used, again=True)
+def _look(world: World, _: None) -> None:
+    UsageAlerts().look(world.engine, world.now)
