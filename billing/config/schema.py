@@ -145,6 +145,12 @@ class UsageSettings(Section):
     wait: Annotated[AnyDuration, Field(le=timedelta(hours=12))] = timedelta(hours=1)
 
 
+class PauseSettings(Section):
+    """What is used in a paused period: it is refused, or counted and billed."""
+
+    usage: Literal["refuse", "count"] = "refuse"
+
+
 class RevenueSettings(Section):
     """When the deferred revenue of an invoice is earned."""
 
@@ -280,6 +286,7 @@ class Settings(Section):
     reconciler: ReconcilerSettings = with_defaults()
     invoices: InvoicesSettings = with_defaults()
     usage: UsageSettings = with_defaults()
+    pause: PauseSettings = with_defaults()
     revenue: RevenueSettings = with_defaults()
     tax: TaxSettings = with_defaults()
     worker: WorkerSettings = with_defaults()

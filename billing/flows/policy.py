@@ -48,7 +48,8 @@ class Policy:
     names the ledger's account by a provider's word for a movement that the engine doesn't know.
     `numbering` says whether invoices of subscriptions are numbered within each subscription, or
     all in the series whose numbers begin with `number_prefix`. Without a `tax` nothing is taxed.
-    `usage_wait` is how long after a period's end its usage is billed.
+    `usage_wait` is how long after a period's end its usage is billed; with `counts_paused` what is
+    used in a paused period is counted, and billed.
     """
 
     mode: str = "sandbox"
@@ -74,6 +75,7 @@ class Policy:
     number_prefix: str = "INV"
     tax: TaxPolicy | None = None
     usage_wait: timedelta = timedelta(hours=1)
+    counts_paused: bool = False
 
     @property
     def usage_wait_seconds(self) -> int:

@@ -5,7 +5,7 @@ order, and again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -135,6 +135,12 @@ class UsageSubscription:
         n = max(self.next_n + 1, self.timetable.number_containing(at))
         period = self.timetable.nth(n).period
         return n, Period(max(period.start, announced.end), period.end)
+
+
+def never_paused(subscription: UsageSubscription) -> UsageSubscription:
+    """Return a subscription whose paused periods take usage as others do."""
+    periods = [replace(each, is_paused=False) for each in subscription.periods]
+    return replace(subscription, periods=periods, changes=())
 
 
 def counted(

@@ -141,3 +141,57 @@ def test_usage_that_nothing_will_bill_is_a_finding(world: World, until: str) -> 
 
 def _left_unbilled(world: World) -> bool:
     return any("ended without an invoice to come" in each for each in world.findings())
+
+
+def test_usage_of_a_first_period_that_is_never_opened_is_billed(world: World) -> None:
+    """Nobody opens it until its subscription is canceled."""
+    world.publish(METERED)
+    customer = world.subscribed("team")
+    world.jump_to("2026-01-01 00:20")
+    use(world, customer, "2026-01-01 00:10", 150, n=0)
+    cancel(world, customer)
+    world.run_until("2026-01-02")
+    assert not _left_unbilled(world)
+
+    world.run_until("2026-04-01")
+
+    assert lines(world, customer) == [
+        ("final", "0000", "searches, 2026-01-01 to 2026-01-01 (1 of 31 days)", 500)
+    ]
+    assert closings(world, customer) == [(0, 0, 1, "150", True)]
+    assert world.psp.captures(customer) == 1
+    world.assert_everything_adds_up()
+
+
+def test_what_an_add_on_takes_later_than_the_plan_is_billed(world: World) -> None:
+    added = """
+[[meter]]
+code = "exports"
+event = "search"
+value = "n"
+aggregate = "sum"
+
+[[addon]]
+code = "exports"
+fits = ["team"]
+  [[addon.version]]
+  effective = 2026-01-01
+  meter = "exports"
+  price = { USD = "1.00" }
+  late_for = "60 days"
+"""
+    plan = METERED.replace('event = "search"', 'event = "unused"', 1)
+    plan = plan.replace("included = 100", 'included = 100\n    late_for = "5 days"')
+    world.publish(plan + added)
+    customer = world.subscribed("team", items={"exports": 1})
+    world.run_until("2026-01-20")
+    cancel(world, customer)
+    world.run_until("2026-02-20")
+    use(world, customer, "2026-01-19", 3, n=0)
+
+    world.run_until("2026-04-01")
+
+    assert [line[2:] for line in lines(world, customer)[1:]] == [
+        ("Exports, late usage of 2026-01-01 to 2026-01-19 (19 of 31 days)", 300)
+    ]
+    world.assert_everything_adds_up()

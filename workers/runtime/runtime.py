@@ -176,6 +176,7 @@ def policy_of(settings: Settings) -> "Policy":
         number_prefix=settings.invoices.prefix,
         tax=_tax_policy(settings),
         usage_wait=settings.usage.wait,
+        counts_paused=settings.pause.usage == "count",
     )
 
 

@@ -48,14 +48,16 @@ def import_(session: Session, file: Path, kind: str | None, dry_run: bool, outpu
     What was counted before isn't counted again: a file that was broken off is imported again from
     its beginning. Ends with 3 when rows conflict or are refused.
     """
+    from billing.flows.usage.book import UsageBook
     from billing.flows.usage.importing import Imported, import_rows
 
     report = Imported()
+    book = UsageBook(counts_paused=session.settings.pause.usage == "count")
     with file.open(encoding="utf-8", newline="") as lines, progress("import", None) as bar:
         rows = _rows(lines, kind or ("csv" if file.suffix.lower() == ".csv" else "jsonl"))
         now = session.now()
         try:
-            for found in import_rows(session.engine, rows, now, dry_run=dry_run):
+            for found in import_rows(session.engine, book, rows, now, dry_run=dry_run):
                 report = found
                 bar(report.rows, f"{report.rows:,} rows")
         except UnicodeDecodeError as error:

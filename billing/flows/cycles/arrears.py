@@ -16,7 +16,7 @@ from uuid import UUID
 from billing.flows.cycles.charging import Holdings, PricedItem, priced_items
 from billing.flows.cycles.metered_periods import MeteredPeriod
 from billing.plans.currencies import charge_step
-from billing.plans.items import BASE, Item
+from billing.plans.items import BASE, Item, ItemPrice
 from billing.plans.meters import Aggregate, Meter
 from billing.plans.taxes import TaxTerms
 from billing.plans.terms import Plan, PlanVersion, version_for_period
@@ -151,9 +151,15 @@ def _with_run(
 
 
 def _is_billed(period: MeteredPeriod, run: _Run) -> bool:
-    """Tell whether usage of a period is charged: of a trial if the item says so, else if it is."""
+    """Tell whether usage of a period is charged: of a trial if the item says so, else if it is.
+
+    A paused one without usage isn't.
+    """
     if period.kind is CycleKind.TRIAL:
         return run.sold.item.bills_trial
+    if period.kind is CycleKind.PAUSED:
+        places = [(run.meter.code, part.segment) for part in run.parts]
+        return any(place in period.counted for place in places)
     return period.kind is not CycleKind.SKIPPED
 
 
@@ -292,7 +298,7 @@ def _charge(
     return Charge(
         item=item.code,
         name=item.name or run.name,
-        price=run.sold.price,
+        price=price_in(period.kind, run.sold.price),
         quantity=total - before,
         period=served,
         source=run.sold.source,
@@ -304,6 +310,11 @@ def _charge(
         days=service_days(served, subscription.zone),
         closings=closings,
     )
+
+
+def price_in(kind: CycleKind, price: ItemPrice) -> ItemPrice:
+    """Return the price of usage in a period of a kind: a paused one has no minimum."""
+    return replace(price, minimum=None) if kind is CycleKind.PAUSED else price
 
 
 def _share(subscription: Subscription, period: MeteredPeriod, served: Period) -> tuple[int, int]:

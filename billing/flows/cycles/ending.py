@@ -5,6 +5,7 @@ The periods that start before that instant are opened and billed first, however 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 from sqlalchemy import Connection
 
@@ -23,6 +24,7 @@ from billing.rules.subscriptions import (
 from billing.store.payments import payment_steps
 from billing.store.subscriptions import changes, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
+from billing.store.usage import closings
 
 
 def is_over(subscription: Subscription) -> bool:
@@ -124,11 +126,27 @@ def leave_unpaid(
     )
 
 
-def final_after(subscription: Subscription, ends_at: datetime) -> datetime | None:
-    """Return when the usage of a subscription that ends is billed; None without meters."""
-    if subscription.usage_from_n is None:
-        return None
-    return ends_at + timedelta(seconds=subscription.usage_wait_seconds)
+class FinalUsageDue(TypedDict):
+    """From which period on the usage of a subscription that ends is billed, and when."""
+
+    usage_from_n: int | None
+    usage_due_at: datetime | None
+
+
+def final_usage_due(
+    conn: Connection, subscription: Subscription, ends_at: datetime, *, forgive: bool = False
+) -> FinalUsageDue:
+    """Return when the usage of a (locked) subscription that ends is billed; never without meters.
+
+    Usage of a first period that was never opened is billed, too, but for what is forgiven.
+    """
+    from_n = subscription.usage_from_n
+    if forgive:
+        return {"usage_from_n": from_n, "usage_due_at": None}
+    if from_n is None and subscription.next_n == 0 and closings.any_counted(conn, subscription.id):
+        from_n = 0
+    wait = timedelta(seconds=subscription.usage_wait_seconds)
+    return {"usage_from_n": from_n, "usage_due_at": None if from_n is None else ends_at + wait}
 
 
 def _cancel(
@@ -149,7 +167,7 @@ def _cancel(
         renews_at=None,
         canceled_at=ends_at,
         ended_by=ended_by,
-        usage_due_at=final_after(subscription, ends_at),
+        **final_usage_due(conn, subscription, ends_at),
     )
     if not still_collects(ended_by):
         payment_steps.wake(conn, subscription.id, now)

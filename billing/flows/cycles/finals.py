@@ -14,6 +14,7 @@ from billing.flows.cycles.arrears import Arrears, arrears_of
 from billing.flows.cycles.charging import Holdings, facts_of_usage
 from billing.flows.cycles.deciding import CannotOpen
 from billing.flows.cycles.earning import earned_first_at
+from billing.flows.cycles.held_terms import ever_held
 from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.taxing import TaxUndecided
 from billing.flows.policy import Policy
@@ -102,7 +103,7 @@ def _bill(
         conn,
         subscription.id,
         usage_from_n=_next_billed(subscription, arrears),
-        usage_due_at=_once_more(subscription, arrears, catalog, now),
+        usage_due_at=_once_more(subscription, arrears, held, catalog, now),
     )
     return FinalUsage(subscription, drafted, arrears)
 
@@ -141,7 +142,11 @@ def _issued(
 
 
 def _once_more(
-    subscription: Subscription, arrears: Arrears, catalog: Mapping[str, Plan], now: datetime
+    subscription: Subscription,
+    arrears: Arrears,
+    held: Holdings,
+    catalog: Mapping[str, Plan],
+    now: datetime,
 ) -> datetime | None:
     """Return when what came late is billed, None where that has been.
 
@@ -149,7 +154,7 @@ def _once_more(
     """
     ended = subscription.canceled_at
     assert ended is not None, "it ended"
-    items = [item for version in catalog[subscription.plan].versions for item in version.sold]
+    items = ever_held(subscription, held, catalog)
     late = [item.late_for for item in items if item.late_for is not None]
     at = ended + max(late, default=LATE_FOR) + timedelta(seconds=subscription.usage_wait_seconds)
     if now < at:

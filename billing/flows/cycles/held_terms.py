@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from billing.flows.cycles.charging import Holdings
 from billing.plans.items import BASE, Item, ItemKind
-from billing.plans.terms import PlanVersion
+from billing.plans.terms import Plan, PlanVersion
 from billing.rules.item_changes import HeldTerms, held_at_start
 from billing.store.subscriptions import items, plans, subscriptions
 from billing.store.subscriptions.items import HeldItem
@@ -35,6 +35,17 @@ def of_rows(
     versions = {item: dated for item, dated in addons.items() if dated is not None}
     quantities |= {each.item: each.quantity for each in held if each.item in versions}
     return HeldTerms(subscription.plan, subscription.plan_version, quantities, versions)
+
+
+def ever_held(
+    subscription: Subscription, held: Holdings, catalog: Mapping[str, Plan]
+) -> list[Item]:
+    """Return the items of every version of the plans and add-ons that a subscription ever held."""
+    codes = {subscription.plan, *(each.plan for each in held.changes if each.plan is not None)}
+    added = {row.addon for row in held.items if row.addon is not None}
+    added |= {code for change in held.changes for code in change.addons}
+    of_plans = [item for code in codes for each in catalog[code].versions for item in each.sold]
+    return of_plans + [each.item for code in added for each in held.addons[code].versions]
 
 
 def in_plan(

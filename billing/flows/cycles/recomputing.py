@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.cycles import comparing_items
+from billing.flows.cycles.arrears import price_in
 from billing.flows.cycles.recomputing_taxes import (
     against_decision,
     computed_taxes,
@@ -15,7 +16,7 @@ from billing.flows.cycles.recomputing_taxes import (
     stored_taxes,
 )
 from billing.plans.addons import AddonVersion
-from billing.plans.items import BASE, Item, ItemKind
+from billing.plans.items import BASE, Item, ItemKind, ItemPrice
 from billing.plans.numbers import exact_text
 from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import (
@@ -32,6 +33,7 @@ from billing.rules.item_changes import ItemChange
 from billing.rules.money import AmountOutOfRange
 from billing.rules.periods import Period
 from billing.rules.promises import Finding, FindingKind
+from billing.rules.subscriptions import CycleKind
 from billing.store.promises import invoiced
 from billing.store.promises.invoiced import FreeCycle, Invoiced, InvoicedLine
 from billing.store.subscriptions import addons, plans
@@ -230,7 +232,7 @@ def _against_terms(
     item = next((each for each in version.sold if each.code == charge.item), None)
     if charge.terms != version.digest():
         return "terms"
-    if item is None or item.price_in(currency) != charge.price:
+    if item is None or charge.price not in _prices(row, charge, item.price_in(currency)):
         return "price"
     if row.period_start is None or row.period_end is None or charge.metered:
         return None
@@ -238,6 +240,14 @@ def _against_terms(
         return "period"
     named = f"plan:{row.plan}:{row.plan_version}"
     return None if charge.source == named or isinstance(version, AddonVersion) else "version"
+
+
+def _prices(row: Invoiced, charge: Charge, price: ItemPrice | None) -> Sequence[ItemPrice | None]:
+    """Return what a charge may be at: usage of a paused period has no minimum."""
+    paused = any(closing.n in row.paused for closing in charge.closings)
+    if price is None or not paused:
+        return [price]
+    return [price, price_in(CycleKind.PAUSED, price)]
 
 
 def _against_items(

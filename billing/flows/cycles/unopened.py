@@ -32,7 +32,7 @@ class PeriodAsEnded:
 
 def has_ended_in(subscription: Subscription, counted: Collection[object]) -> bool:
     """Tell whether usage was counted in the next period of a subscription, which ended."""
-    return subscription.canceled_at is not None and subscription.next_n > 0 and bool(counted)
+    return subscription.canceled_at is not None and bool(counted)
 
 
 def read(
@@ -51,7 +51,7 @@ def read(
     dated, given_up = changes.of_many(conn, ids), referred.unpaid_since(conn, ids)
     found = {}
     for before in ended:
-        start = last[before.id].cut_at or last[before.id].period_end
+        start = _start(before, last.get(before.id))
         scheduled = before.timetable.nth_from(before.next_n, start)
         held = Holdings(changes=asked.get(before.id, ()))
         subscription, _ = in_plan(before.at_period(scheduled.n), held, start)
@@ -73,3 +73,10 @@ def read(
             (scheduled.part, scheduled.whole),
         )
     return found
+
+
+def _start(subscription: Subscription, last: UsedCycle | None) -> datetime:
+    """Return when a period began that follows the last cycle; the first one follows none."""
+    if last is None:
+        return subscription.timetable.nth(0).period.start
+    return last.cut_at or last.period_end

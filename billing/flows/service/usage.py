@@ -13,7 +13,7 @@ class UsageApi:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._book = UsageBook()
+        self._book = UsageBook(counts_paused=context.policy.counts_paused)
 
     def send(self, rows: Sequence[Any]) -> UsageAnswer:
         """Count a batch of events, as they were read from JSON. Raises `Unavailable`."""

@@ -14,7 +14,7 @@ from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows import fence
 from billing.flows.cycles.deciding import CannotOpen
-from billing.flows.cycles.ending import final_after
+from billing.flows.cycles.ending import final_usage_due
 from billing.flows.cycles.serving import has_served, open_served
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.payments.write_offs import void
@@ -125,7 +125,7 @@ def cancel(
             renews_at=None,
             canceled_at=now,
             ended_by=EndedBy.OPERATOR,
-            usage_due_at=None if forgive else final_after(locked(conn, found.id), now),
+            **final_usage_due(conn, locked(conn, found.id), now, forgive=forgive),
             **NOT_PARKED,
         )
         _record(conn, subscription, DatedChangeKind.END, _Asked(now, actor, why), holds_from=now)

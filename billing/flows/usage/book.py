@@ -5,7 +5,7 @@ So what is known may be old, and no event is counted by it.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from threading import Lock
 from typing import Final
@@ -24,6 +24,7 @@ from billing.rules.usage_counting import (
     SoldFrom,
     UsagePeriod,
     UsageSubscription,
+    never_paused,
 )
 from billing.rules.usage_segments import usage_segments
 from billing.store.subscriptions import addons, changes, item_changes, items, plans, referred
@@ -55,9 +56,13 @@ def subject_of(event: UsageEvent) -> Subject:
 
 
 class UsageBook:
-    """Subscriptions by what events say that they are of. Threads share it."""
+    """Subscriptions by what events say that they are of. Threads share it.
 
-    def __init__(self) -> None:
+    With `counts_paused` paused periods take usage as others do.
+    """
+
+    def __init__(self, *, counts_paused: bool = False) -> None:
+        self._counts_paused = counts_paused
         self._known: dict[Subject, Known | UsageRefusal] = {}
         self._catalog: _Metered | None = None
         self._lock = Lock()
@@ -78,7 +83,7 @@ class UsageBook:
         published = versions_published(conn)
         if catalog is None or catalog.published != published:
             catalog = _Metered(conn, published)
-        found = _found(conn, subjects, catalog, now)
+        found = _found(conn, subjects, catalog, now, counts_paused=self._counts_paused)
         with self._lock:
             self._catalog = catalog
             if len(self._known) > KNOWN_MAX:
@@ -141,7 +146,12 @@ def _by_event(found: Iterable[MeteredItem]) -> Sold:
 
 
 def _found(
-    conn: Connection, subjects: Collection[Subject], catalog: _Metered, now: datetime
+    conn: Connection,
+    subjects: Collection[Subject],
+    catalog: _Metered,
+    now: datetime,
+    *,
+    counts_paused: bool,
 ) -> dict[Subject, Known | UsageRefusal]:
     references = sorted({each[0] for each in subjects if each[0] is not None})
     customers = sorted({each[1] for each in subjects if each[1] is not None})
@@ -150,6 +160,11 @@ def _found(
     every = {each.subscription.id: each for each in by_reference.values()}
     every |= {each.subscription.id: each for found in by_customer.values() for each in found}
     known = _known(conn, list(every.values()), catalog, now)
+    if counts_paused:
+        known = {
+            one: replace(each, subscription=never_paused(each.subscription))
+            for one, each in known.items()
+        }
     found: dict[Subject, Known | UsageRefusal] = {}
     for subject in subjects:
         reference, customer, item = subject

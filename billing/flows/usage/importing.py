@@ -44,10 +44,15 @@ class Imported:
 
 
 def import_rows(
-    engine: Engine, rows: Iterable[Numbered], now: datetime, *, dry_run: bool = False
+    engine: Engine,
+    book: UsageBook,
+    rows: Iterable[Numbered],
+    now: datetime,
+    *,
+    dry_run: bool = False,
 ) -> Iterator[Imported]:
     """Count the events of a file; yield the same report after each batch. Raises: Unavailable."""
-    book, report, waiting = UsageBook(), Imported(), iter(rows)
+    report, waiting = Imported(), iter(rows)
     while batch := list(islice(waiting, BATCH_MAX)):
         _import(engine, book, batch, now, report, dry_run=dry_run)
         yield report

@@ -1,6 +1,6 @@
 """Promise 7: invoices with the facts that they follow from, read row by row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
@@ -80,7 +80,7 @@ class Invoiced:
     are the grants that pay it, in the order in which grants are used; `small` is what was waived.
     `discounts` are redemptions by id, with what they are of and what they took off. `decided` is
     what the decision says that the facts name. `closings` are those of usage that were written
-    with it.
+    with it, and `paused` the numbers of paused periods among theirs.
     """
 
     id: UUID
@@ -109,6 +109,7 @@ class Invoiced:
     discounts: Sequence[tuple[UUID, int, int]]
     credit_used: Sequence[InvoicedCredit]
     closings: Sequence[Sequence[Any]]
+    paused: Collection[int]
     small: int
     taxes: Sequence[InvoicedTax]
     decided: str | None
@@ -146,7 +147,7 @@ _INVOICES: Final = text(
                  WHERE y.subscription_id = i.subscription_id AND y.period_start <= h.holds_from)
            END AS changed_in,
            s.quantity AS held_quantity, t.items, t.quantities, t.billed_in,
-           d.redemptions, d.bases, d.taken, k.closings, g.grants, g.lefts, g.amounts,
+           d.redemptions, d.bases, d.taken, k.closings, k.paused, g.grants, g.lefts, g.amounts,
            coalesce(g.small, 0) AS small, x.taxes, y.response AS decided,
            l.line, l.item, l.description, l.quantity, l.unit_price, l.unit_amount, l.gross,
            l.discount AS line_discount, l.amount, l.tax AS line_tax, l.tax_included, l.period_start,
@@ -183,8 +184,11 @@ _INVOICES: Final = text(
            SELECT jsonb_agg(jsonb_build_array(u.meter, u.n, u.segment, u.revision,
                                               trim_scale(u.quantity)::text, u.events,
                                               u.id_sum::text)
-                            ORDER BY u.meter, u.n, u.segment, u.revision) AS closings
-             FROM usage_closings u WHERE u.invoice_id = i.id AND u.at = i.issued_at) k ON true
+                            ORDER BY u.meter, u.n, u.segment, u.revision) AS closings,
+                  array_agg(u.n) FILTER (WHERE p.kind = 'paused') AS paused
+             FROM usage_closings u
+             LEFT JOIN cycles p ON p.subscription_id = u.subscription_id AND p.n = u.n
+            WHERE u.invoice_id = i.id AND u.at = i.issued_at) k ON true
       LEFT JOIN invoice_lines l ON l.invoice_id = i.id
      WHERE i.facts IS NOT NULL
      ORDER BY i.id, l.line
@@ -228,6 +232,7 @@ def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
                 discounts=_discounts(head),
                 credit_used=_credit(head),
                 closings=head.closings or (),
+                paused=head.paused or (),
                 small=int(head.small),
                 taxes=_taxes(head),
                 decided=head.decided,

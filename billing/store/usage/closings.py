@@ -159,6 +159,14 @@ def counted(
     return found
 
 
+_ANY = text("SELECT EXISTS (SELECT FROM usage_totals WHERE subscription_id = :id)")
+
+
+def any_counted(conn: Connection, subscription_id: UUID) -> bool:
+    """Tell whether any usage was ever counted for a subscription."""
+    return bool(conn.execute(_ANY, {"id": subscription_id}).scalar_one())
+
+
 _LEVELS = text(
     """
     SELECT subscription_id, meter, n, segment, sum FROM usage_totals
