@@ -46,6 +46,7 @@ ROUTES = [
     ("GET", "/v1/subscriptions", READ),
     ("GET", "/v1/subscriptions/ada", READ),
     ("GET", "/v1/subscriptions/ada/timeline", READ),
+    ("GET", "/v1/subscriptions/ada/usage", READ),
     ("GET", "/v1/invoices", READ),
     ("GET", "/v1/invoices/X-1", READ),
     ("GET", "/v1/invoices/X-1/credit-notes", READ),

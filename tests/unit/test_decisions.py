@@ -275,6 +275,11 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         "coupon spring was redeemed: a promise",
     ),
     (
+        SubscriptionEventKind.USAGE_ALERT,
+        {"item": "searches", "n": 3, "percent": 80, "quantity": "8100", "included": "10000"},
+        "usage of searches in period 3 passed 80 % of what is included: 8100 of 10000",
+    ),
+    (
         SubscriptionEventKind.ACCOUNT_CHANGED,
         {"before": None, "after": "paypal", "why": "they asked"},
         "collected over paypal, before over its customer's account: they asked",

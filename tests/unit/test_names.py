@@ -28,7 +28,7 @@ SCHEMAS: Final = {
     "PaymentWithRefunds", "Plan", "PlanVersion", "Plans", "QuantityRange", "Redeem", "Redemption",
     "Refund", "RefundState", "RefusedEvent", "Resume", "Schedule", "Service", "ShareToCredit",
     "State", "Status", "Subscription", "SubscriptionChange", "Tier", "Timeline", "TimelineLine",
-    "Transaction", "UsageAnswer", "UsageRefusal", "Why",
+    "Transaction", "Usage", "UsageAlert", "UsageAnswer", "UsageRefusal", "UsageTotal", "Why",
 }  # fmt: skip
 
 

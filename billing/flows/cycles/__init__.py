@@ -25,4 +25,5 @@ __all__ = [
     "serving",
     "skipping",
     "taxing",
+    "usage_alerts",
 ]
