@@ -79,6 +79,14 @@ _REDEEMED = text(
 )
 
 
+_AT_INSTANTS_OF_THEIR_OWN = text(
+    "UPDATE subscriptions s SET anchor_local = s.anchor_local + x.after,"
+    "       renews_at = s.renews_at + x.after"
+    "  FROM (SELECT id, row_number() OVER () * interval '0.1 seconds' AS after"
+    "          FROM subscriptions WHERE external_id LIKE 'spread%') x WHERE s.id = x.id"
+)
+
+
 def run() -> None:
     """Print the opening rate with what bounds it, and the ratio of a large base to a small one."""
     with servers() as small:
@@ -91,6 +99,7 @@ def run() -> None:
     print(f"ratio large / small base: {among / alone:.2f}")
     with servers() as world:
         _rate(world)
+        _rate_of_own_instants(world)
         _rate_in_a_series(world)
         _rate_of_ten_lines(world)
 
@@ -118,6 +127,14 @@ def open_all(engine: Engine, policy: Policy = IN_OWN_SERIES) -> int:
 def _rate(world: Servers) -> None:
     add_subscriptions(world.engine, "rate", RATE_CYCLES, START)
     _measured(world, "cycles")
+
+
+def _rate_of_own_instants(world: Servers) -> None:
+    """Open cycles of which no two begin at one instant, so that no two are billed alike."""
+    add_subscriptions(world.engine, "spread", RATE_CYCLES, START)
+    with world.engine.begin() as conn:
+        conn.execute(_AT_INSTANTS_OF_THEIR_OWN)
+    _measured(world, "cycles that begin at instants of their own")
 
 
 def _rate_in_a_series(world: Servers) -> None:

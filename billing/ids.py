@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 
 
@@ -21,8 +22,18 @@ def derived_id(kind: str, owner: uuid.UUID, n: int, at: datetime) -> uuid.UUID:
     What is made again after a restore gets the id it had, and so the provider, asked under the
     key that follows from it, answers with what it did the first time.
     """
-    digest = hashlib.sha256(f"{kind}:{owner}:{n}".encode()).digest()
-    return _of(max(0, int(at.timestamp() * 1000)), digest[:10])
+    (made,) = derived_ids((kind,), owner, n, at)
+    return made
+
+
+def derived_ids(
+    kinds: Sequence[str], owner: uuid.UUID, n: int, at: datetime
+) -> tuple[uuid.UUID, ...]:
+    """Return the derived ids of several kinds, in their order."""
+    millis, of = max(0, int(at.timestamp() * 1000)), f":{owner}:{n}"
+    return tuple(
+        _of(millis, hashlib.sha256(f"{kind}{of}".encode()).digest()[:10]) for kind in kinds
+    )
 
 
 def _of(millis: int, rest: bytes) -> uuid.UUID:

@@ -120,24 +120,19 @@ class PlanVersion:
     items: tuple[Item, ...] = ()
     tax: TaxTerms | None = None
     """How all its items are taxed that don't say so themselves."""
+    sold: tuple[Item, ...] = field(init=False, repr=False, compare=False)
+    """The items that it sells: with a single price, one that takes any quantity."""
 
     def __post_init__(self) -> None:
         if bool(self.prices) == bool(self.items):
             raise ValueError(f"{self.plan} of {self.effective} has a price, or items with prices")
         object.__setattr__(self, "prices", MappingProxyType(dict(self.prices)))
+        object.__setattr__(self, "sold", self.items or (_single_item(self.prices),))
 
     @property
     def currencies(self) -> frozenset[str]:
         """The currencies that it is sold in."""
         return self.items[0].currencies if self.items else frozenset(self.prices)
-
-    @property
-    def sold(self) -> tuple[Item, ...]:
-        """The items that it sells: with a single price, one that takes any quantity."""
-        if self.items:
-            return self.items
-        unit = {currency: Fraction(amount) for currency, amount in self.prices.items()}
-        return (Item(BASE, quantity=QuantityRange(), unit=unit),)
 
     def item(self, code: str) -> Item | None:
         """Return an item that it sells, by its code."""
@@ -196,6 +191,11 @@ class PlanVersion:
     def digest(self) -> str:
         """Return the SHA-256 of the canonical terms: equal terms, equal digest, on any machine."""
         return terms_digest(self.to_terms())
+
+
+def _single_item(prices: Mapping[str, int]) -> Item:
+    unit = {currency: Fraction(amount) for currency, amount in prices.items()}
+    return Item(BASE, quantity=QuantityRange(), unit=unit)
 
 
 @dataclass(frozen=True, slots=True)

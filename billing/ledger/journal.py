@@ -22,6 +22,7 @@ from billing.rules.money import Money
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _SOURCE_KEY: Final = re.compile(r"[a-z][a-z0-9_]*:[A-Za-z0-9_:./+-]{1,200}", re.ASCII)
 _LINES_MAX: Final = 1000
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class JournalError(ValueError):
@@ -143,14 +144,12 @@ class Entry:
             for posting in self.postings
         ]
         at = self.effective_at.astimezone(UTC).replace(tzinfo=None)
-        return json.dumps(
+        return _ENCODER.encode(
             {
                 "cycle_id": str(self.cycle_id or ""),
                 "effective_at": at.isoformat(timespec="microseconds"),
                 "kind": self.kind,
                 "postings": sorted(rows),
                 "reverses": self.reverses or "",
-            },
-            sort_keys=True,
-            separators=(",", ":"),
+            }
         )

@@ -34,14 +34,13 @@ from billing.pricing.facts import (
     Discount,
     Facts,
     FactsError,
-    InvoiceKind,
     Tax,
-    TaxRounding,
     digest_of,
     tax_from_json,
     tax_to_json,
 )
 from billing.pricing.grants import GrantedCredit, credit_at
+from billing.pricing.kinds import InvoiceKind, TaxRounding
 from billing.pricing.lines import price_difference
 from billing.pricing.notes import (
     BadReturn,

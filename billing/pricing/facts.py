@@ -7,9 +7,8 @@ digest of the text says whether it was changed. It holds no names and no address
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final
@@ -17,6 +16,7 @@ from uuid import UUID
 
 from billing.plans.items import ItemPrice, PriceModel, PriceTier
 from billing.plans.numbers import exact_text
+from billing.pricing.kinds import InvoiceKind, TaxRounding
 from billing.pricing.usage import UsageClosing, closing_to, closings_from
 from billing.rules.periods import Period
 
@@ -28,29 +28,6 @@ ORDERED: Final = "order"
 
 
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
-class InvoiceKind(StrEnum):
-    """What an invoice is issued for."""
-
-    CYCLE = "cycle"
-    """A period begins."""
-    CHANGE = "change"
-    """A change within a period costs more."""
-    FINAL = "final"
-    """What is left to bill after the end of a subscription."""
-    ONE_OFF = "one_off"
-    TOP_UP = "top_up"
-    """Credit is bought."""
-
-
-class TaxRounding(StrEnum):
-    """What a tax is rounded once for."""
-
-    GROUP = "group"
-    """All lines that bear it; their sum is split over them."""
-    LINE = "line"
-    """Each line, where a law or a customer's books want it."""
 
 
 class FactsError(ValueError):
@@ -157,10 +134,14 @@ class Facts:
     tax_rounding: TaxRounding = TaxRounding.GROUP
     decision: UUID | None = None
     rules: int = RULES
+    _document: str | None = field(default=None, init=False, repr=False, compare=False)
 
     def document(self) -> str:
         """Return the canonical JSON of the facts; what has its default is left out."""
-        return _ENCODER.encode(_facts_to(self))
+        if self._document is None:
+            object.__setattr__(self, "_document", _ENCODER.encode(_facts_to(self)))
+        assert self._document is not None, "it was just written"
+        return self._document
 
     @classmethod
     def from_document(cls, document: str) -> "Facts":
@@ -182,6 +163,24 @@ def digest_of(document: str) -> str:
 # --- values to JSON, and back -------------------------------------------------------------------
 
 
+_Defaults = Mapping[str, Any]
+_DEFAULTS_OF_FACTS: Final[_Defaults] = {
+    "charges": [],
+    "discounts": [],
+    "taxes": [],
+    "credit": [],
+    "carried": 0,
+    "step": 1,
+} | {"minimum": 0, "waives": True, "tax_rounding": TaxRounding.GROUP, "decision": None}
+_DEFAULTS_OF_CHARGES: Final[_Defaults] = {
+    "quantity": "1",
+    "share": [1, 1],
+    "once": False,
+    "metered": False,
+    "before": "0",
+} | {"days": None, "period": None, "at_issue": False, "closings": []}
+
+
 def _facts_to(facts: Facts) -> dict[str, Any]:
     return _without_defaults(
         {
@@ -200,8 +199,7 @@ def _facts_to(facts: Facts) -> dict[str, Any]:
             "tax_rounding": facts.tax_rounding,
             "decision": None if facts.decision is None else str(facts.decision),
         },
-        {"charges": [], "discounts": [], "taxes": [], "credit": [], "carried": 0, "step": 1}
-        | {"minimum": 0, "waives": True, "tax_rounding": TaxRounding.GROUP, "decision": None},
+        _DEFAULTS_OF_FACTS,
     )
 
 
@@ -242,8 +240,7 @@ def _charge_to(charge: Charge) -> dict[str, Any]:
             "at_issue": charge.at_issue,
             "closings": [closing_to(each) for each in charge.closings],
         },
-        {"quantity": "1", "share": [1, 1], "once": False, "metered": False, "before": "0"}
-        | {"days": None, "period": None, "at_issue": False, "closings": []},
+        _DEFAULTS_OF_CHARGES,
     )
 
 

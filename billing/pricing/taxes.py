@@ -7,7 +7,8 @@ from math import lcm
 from operator import le
 
 from billing.pricing.drafts import DraftTax
-from billing.pricing.facts import FactsError, Tax, TaxRounding
+from billing.pricing.facts import FactsError, Tax
+from billing.pricing.kinds import TaxRounding
 from billing.rules.money import half_up, split
 
 

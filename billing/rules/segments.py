@@ -36,7 +36,7 @@ class Segment:
     def nth(self, n: int) -> ScheduledPeriod:
         """Return the n-th period of the subscription by this segment."""
         scheduled = nth(self.schedule, n - self.from_n)
-        scheduled = replace(scheduled, n=n)
+        scheduled = replace(scheduled, n=n) if self.from_n else scheduled
         at = self.starts_at
         if n != self.from_n or at is None or at == scheduled.period.start:
             return scheduled

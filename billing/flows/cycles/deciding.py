@@ -3,24 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypedDict
+from typing import Final, NamedTuple, TypedDict
 from uuid import UUID
 
 from billing.flows.cycles import held_terms, metering
 from billing.flows.cycles.arrears import NO_ARREARS, Arrears, arrears_of
 from billing.flows.cycles.charging import (
+    NOTHING_HELD,
     Holdings,
     costs_nothing,
     facts_of_cycle,
     facts_of_usage,
 )
 from billing.flows.cycles.earning import earned_first_at
+from billing.flows.cycles.kept_bills import Bill, KeptBills
 from billing.flows.cycles.taxing import TaxUndecided
 from billing.flows.policy import Policy
-from billing.ids import derived_id
+from billing.ids import derived_ids
 from billing.plans.currencies import charge_limit
+from billing.plans.taxes import TaxTerms
 from billing.plans.terms import Plan, PlanVersion, version_for_period
-from billing.pricing import Facts, InvoiceDraft, InvoiceKind, draft
+from billing.pricing import Charge, Facts, InvoiceDraft, InvoiceKind, draft
 from billing.rules.facts import as_json
 from billing.rules.item_changes import HeldTerms
 from billing.rules.periods import ScheduledPeriod, to_local
@@ -38,6 +41,7 @@ from billing.rules.subscriptions import (
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.tax import TaxDecision
 
+_MADE: Final = ("cycle", "invoice", "payment")
 _KIND_OF_NOTHING: Final = {CycleKind.REGULAR: CycleKind.FREE}
 
 
@@ -108,6 +112,7 @@ def decide(
     held: Holdings,
     bill_missed: bool = False,
     unbilled: bool = False,
+    kept: KeptBills | None = None,
 ) -> Opening:
     """Return the next cycle of a subscription, priced. Raises `CannotOpen`.
 
@@ -115,6 +120,7 @@ def decide(
     `held` is what the subscription holds beside its plan.
     `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
     `unbilled`: what would be billed is skipped, missed or not.
+    `kept` are the bills that were computed with this catalog, instant and policy.
     """
     before, holds, scheduled = subscription, held, subscription.next_period
     subscription = before.at_period(scheduled.n)
@@ -131,42 +137,39 @@ def decide(
         missed = not bill_missed and scheduled.period.end <= now
         kind = _kind_billed(subscription, plan, now, policy, changes, missed, unbilled)
     arrears = _arrears(before, holds, catalog, kind)
-    usage, facts = arrears.billed, None
+    usage, billed = arrears.billed, None
     try:
         if kind is CycleKind.REGULAR:
-            facts = facts_of_cycle(subscription, plan, version, scheduled, policy, held, usage)
+            kept = KeptBills() if kept is None else kept
+            period = _PeriodToBill(subscription, plan, version, scheduled)
+            billed = _bill_period(period, now, policy, held, usage, kept)
         elif usage:
-            facts = facts_of_usage(before, usage, policy, holds)
+            billed = _bill(facts_of_usage(before, usage, policy, holds), subscription, now, policy)
     except TaxUndecided as why:
         raise CannotOpen(ParkedReason.TAX_UNDECIDED, None, **why.facts) from why
-    billed = _bill(facts)
     if billed is None:
         arrears = arrears.without_charges()
         kind = _KIND_OF_NOTHING.get(kind, kind)
-    owner, n, start = subscription.id, scheduled.n, scheduled.period.start
+    ids = derived_ids(_MADE, subscription.id, scheduled.n, scheduled.period.start)
     return Opening(
         subscription,
         scheduled,
         kind,
         version,
-        facts=None if billed is None else billed[0],
-        draft=None if billed is None else billed[1],
-        cycle_id=derived_id("cycle", owner, n, start),
-        invoice_id=derived_id("invoice", owner, n, start),
-        payment_id=derived_id("payment", owner, n, start),
-        recognise_at=(
-            None
-            if billed is None
-            else earned_first_at(billed[1], subscription.zone, now, policy.recognise)
-        ),
+        facts=None if billed is None else billed.facts,
+        draft=None if billed is None else billed.draft,
+        cycle_id=ids[0],
+        invoice_id=ids[1],
+        payment_id=ids[2],
+        recognise_at=None if billed is None else billed.recognise_at,
         # What earlier invoices carried is on this one.
         carried=subscription.carried if billed is None else 0,
         terms=terms,
-        resumes=before.status is Status.PAUSED and resumes_with(changes, start),
+        resumes=before.status is Status.PAUSED and resumes_with(changes, scheduled.period.start),
         before=before,
         series=policy.series_of_subscriptions,
         begins=begins if begins != before.segment else None,
-        decision=None if held.tax is None or billed is None else held.tax.decision_of(billed[0]),
+        decision=None if held.tax is None or billed is None else held.tax.decision_of(billed.facts),
         arrears=arrears,
         **_usage(before, arrears, scheduled.n, metering.has_meters(version, held), policy),
     )
@@ -266,12 +269,43 @@ def _start(subscription: Subscription, n: int) -> datetime:
     return subscription.timetable.nth(n).period.start
 
 
-def _bill(facts: Facts | None) -> tuple[Facts, InvoiceDraft] | None:
-    """Return the facts and the draft of an invoice, None where a period, or all usage, is free.
+class _PeriodToBill(NamedTuple):
+    """A period, and by which terms it is billed to whom."""
+
+    subscription: Subscription
+    plan: Plan
+    version: PlanVersion
+    scheduled: ScheduledPeriod
+
+
+def _bill_period(
+    period: _PeriodToBill,
+    now: datetime,
+    policy: Policy,
+    held: Holdings,
+    usage: Sequence[tuple[Charge, TaxTerms]],
+    kept: KeptBills,
+) -> Bill | None:
+    """Return the bill of a regular period, None where it is free.
+
+    Raises: CannotOpen, NoPrice, TaxUndecided.
+    """
+
+    def compute() -> Bill | None:
+        facts = facts_of_cycle(*period, policy, held, usage)
+        return _bill(facts, period.subscription, now, policy)
+
+    if held is NOTHING_HELD and not usage and not period.subscription.carried:
+        return kept.of(*period, compute)
+    return compute()
+
+
+def _bill(facts: Facts, subscription: Subscription, now: datetime, policy: Policy) -> Bill | None:
+    """Return the bill by facts, None where a period, or all usage, is free.
 
     Raises `CannotOpen`.
     """
-    if facts is None or costs_nothing(facts):
+    if costs_nothing(facts):
         return None
     drafted = draft(facts)
     if facts.kind is InvoiceKind.FINAL and not drafted.total:
@@ -283,4 +317,5 @@ def _bill(facts: Facts | None) -> tuple[Facts, InvoiceDraft] | None:
     if 0 < due < facts.minimum:
         reason = ParkedReason.BELOW_MINIMUM
         raise CannotOpen(reason, total=due, minimum=facts.minimum, currency=currency)
-    return facts, drafted
+    earned = earned_first_at(drafted, subscription.zone, now, policy.recognise)
+    return Bill(facts, drafted, earned)

@@ -17,10 +17,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, ErrorCode, Unavailable
 from billing.flows.cycles import closing_usage, finals, held_terms, holding, issuing
+from billing.flows.cycles.collecting import collected_later
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import end, is_over, is_unpaid, leave_unpaid
 from billing.flows.cycles.finals import FinalUsage
 from billing.flows.cycles.issuing import InSeries, Issued
+from billing.flows.cycles.kept_bills import KeptBills
 from billing.flows.policy import CLOCK_TOLERANCE, Policy
 from billing.pricing import InvoiceKind
 from billing.rules import invoices as invoice_rules
@@ -101,7 +103,7 @@ def open_due_cycles(
     begun. In sandbox mode the test clock is that clock, while one is set. Customers of the accounts
     `held` wait.
     """
-    with marked(CrashPoint.CYCLES_OPENED), engine.begin() as conn:
+    with collected_later(), marked(CrashPoint.CYCLES_OPENED), engine.begin() as conn:
         ahead_by = now - _latest(plans.hold(conn), policy)
         if ahead_by > CLOCK_TOLERANCE:
             return Opened(clock_ahead_by=ahead_by)
@@ -180,11 +182,12 @@ def _decide_all(
     catalog, held = plans.published(conn), holding.read(conn, due, policy, now)
     openings: list[Opening] = []
     unable: list[tuple[Subscription, CannotOpen]] = []
+    kept = KeptBills()
     for subscription in due:
         try:
             asked = changes_of.get(subscription.id, ())
             holds = held.of(subscription, now)
-            opening = decide(subscription, catalog, now, policy, asked, held=holds)
+            opening = decide(subscription, catalog, now, policy, asked, held=holds, kept=kept)
             openings.append(opening)
             if opening.draft is not None:
                 held.use(opening.draft)
