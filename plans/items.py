@@ -5,7 +5,7 @@ is counted) or *once* (charged one time). A price is in minor units of its curre
 unit is exact, so it is a fraction of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -207,6 +207,22 @@ class ItemPrice:
     minimum: int | None = None
     maximum: int | None = None
 
+    def __post_init__(self) -> None:
+        self._check_amounts()
+        if self.model is PriceModel.PACKAGE and (self.size or 0) < 1:
+            raise ValueError(f"a package has at least one unit, not {self.size}")
+        if self.round not in ("up", "down"):
+            raise ValueError(f"a package is rounded up or down, not {self.round!r}")
+        _check_tiers(self.tiers)
+
+    def _check_amounts(self) -> None:
+        amounts = (self.amount, self.included, self.minimum or 0, self.maximum or 0)
+        for each in amounts:
+            if not isinstance(each, int | Fraction) or each < 0:
+                raise ValueError(f"a price has exact amounts from zero up, not {each}")
+        if self.maximum is not None and (self.minimum or 0) > self.maximum:
+            raise ValueError(f"the minimum {self.minimum} is above the maximum {self.maximum}")
+
     def __hash__(self) -> int:
         """Hash what tells most prices apart: fractions are slow to hash, and tiers have many."""
         unit = self.tiers[-1].unit if self.tiers else self.amount
@@ -218,6 +234,19 @@ class ItemPrice:
         """Tell whether no quantity of it costs anything."""
         tiers = any(tier.unit or tier.flat for tier in self.tiers)
         return not self.amount and not tiers and not self.minimum
+
+
+def _check_tiers(tiers: Sequence[PriceTier]) -> None:
+    """Raise ValueError for tiers that don't rise from zero, or whose prices are below it."""
+    below = 0
+    for place, tier in enumerate(tiers, start=1):
+        if tier.unit < 0 or tier.flat < 0:
+            raise ValueError(f"tier {place} has a price below zero")
+        if tier.up_to is None and place < len(tiers):
+            raise ValueError(f"tier {place} has no end, and others follow")
+        if tier.up_to is not None and tier.up_to <= below:
+            raise ValueError(f"tier {place} ends at {tier.up_to}, where it begins or before")
+        below = tier.up_to or below
 
 
 def _freeze(value: object, *names: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from operator import sub
+from uuid import UUID
 
 from billing.pricing.drafts import DraftDiscount
 from billing.pricing.facts import Discount, FactsError
@@ -16,11 +17,15 @@ def discounts(
 
     The total of one is rounded once (half up, to `step`) or capped by what is left of its lines,
     and split over these by largest remainder. One that takes nothing off isn't used: it is left
-    out. What was carried over is never discounted. Raises: FactsError.
+    out. What was carried over is never discounted. Raises: FactsError, also for a redemption that
+    is named twice.
     """
     left = [line.gross for line in lines]
-    found = []
+    found, named = [], set[UUID]()
     for each in redeemed:
+        if each.redemption in named:
+            raise FactsError(f"{each.coupon} of redemption {each.redemption} is used twice")
+        named.add(each.redemption)
         weights = [rest if _takes_off(each, lines[index]) else 0 for index, rest in enumerate(left)]
         base = sum(weights)
         amount = _amount(each, base, step)
@@ -44,6 +49,6 @@ def _amount(discount: Discount, base: int, step: int) -> int:
         if not 0 <= percent <= 100:
             raise FactsError(f"{discount.coupon} takes off {percent} percent")
         return min(base, half_up(base * percent.numerator, percent.denominator * 100, step))
-    if discount.amount is None or discount.percent is not None or discount.amount < 1:
+    if type(discount.amount) is not int or discount.percent is not None or discount.amount < 1:
         raise FactsError(f"{discount.coupon} takes off either a percentage or an amount")
     return min(base, discount.amount)

@@ -21,6 +21,8 @@ def draft(facts: Facts) -> InvoiceDraft:
     by_rules = _RULES.get(facts.rules)
     if by_rules is None:
         raise FactsError(f"this release has no rules {facts.rules}: a newer one wrote the facts")
+    if facts.step < 1 or facts.minimum < 0:
+        raise FactsError(f"{facts.step} is no step, or {facts.minimum} no least amount")
     return by_rules(facts)
 
 

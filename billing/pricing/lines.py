@@ -113,6 +113,8 @@ def _check(charge: Charge) -> None:
         raise FactsError(f"{charge.item}: {charge.part} of {charge.whole} is no share")
     if charge.before.numerator < 0:  # faster than to compare fractions
         raise FactsError(f"{charge.item}: {charge.before} units before is no quantity")
+    if charge.quantity.numerator < 0 and charge.before + charge.quantity < 0:
+        raise FactsError(f"{charge.item}: {charge.quantity} units are no quantity")
 
 
 def _detail(charge: Charge, quantity: Fraction) -> PriceDetail:

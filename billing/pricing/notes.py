@@ -10,7 +10,18 @@ from billing.rules.money import half_up
 
 
 class BadReturn(ValueError):
-    """More is to be returned of a line than is left of it, or a part that can't be charged."""
+    """More is to be returned of a line than is left of it, or a part that can't be charged.
+
+    `line` is its index; `wanted`, `left` and the `step` of what can be returned are minor units,
+    None where the invoice has no such line.
+    """
+
+    def __init__(
+        self, line: int, wanted: int, left: int | None = None, step: int | None = None
+    ) -> None:
+        self.line, self.wanted, self.left, self.step = line, wanted, left, step
+        told = "there is none" if left is None else f"{left} is left, in steps of {step}"
+        super().__init__(f"{wanted} of the line at index {line} can't be returned: {told}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +55,30 @@ def credit_note(
     """
     before = [0] * len(invoice.lines)
     for each in noted:
-        before[each.line] += each.gross
+        _add(invoice, before, each.line, each.gross, in_steps=False)
     after = list(before)
     for wanted in returns:
-        left = invoice.lines[wanted.line].gross - after[wanted.line]
-        gross = left if wanted.gross is None else wanted.gross
-        step = _step(invoice, wanted.line)
-        if not 0 <= gross <= left or gross % step:
-            what = f"{gross} of line {wanted.line} can't be returned"
-            raise BadReturn(f"{what}: {left} is left, in steps of {step}")
-        after[wanted.line] += gross
+        _add(invoice, after, wanted.line, wanted.gross, in_steps=True)
     lines = [
         _difference(_returned(invoice, index, after[index]), _returned(invoice, index, start))
         for index, start in enumerate(before)
         if after[index] > start
     ]
     return _note(invoice, lines)
+
+
+def _add(
+    invoice: InvoiceDraft, returned: list[int], line: int, gross: int | None, *, in_steps: bool
+) -> None:
+    """Add what is returned of a line, or with None all the rest. Raises: BadReturn."""
+    if not 0 <= line < len(invoice.lines):
+        raise BadReturn(line, gross or 0)
+    left = invoice.lines[line].gross - returned[line]
+    gross = left if gross is None else gross
+    step = _step(invoice, line) if in_steps else 1
+    if not 0 <= gross <= left or gross % step:
+        raise BadReturn(line, gross, left, step)
+    returned[line] += gross
 
 
 def _returned(invoice: InvoiceDraft, index: int, gross: int) -> NoteLine:

@@ -107,8 +107,7 @@ def _tier_row(tier: PriceTier, units: Fraction) -> TierRow:
 
 
 def _packages(price: ItemPrice, paid: Fraction) -> TierRow:
-    if price.size is None:
-        raise FactsError("a price of packages has no size")
+    assert price.size is not None, "a price of packages has a size"
     whole, begun = divmod(paid, price.size)
     count = Fraction(whole + 1 if begun and price.round == "up" else whole)
     return TierRow(count, price.amount, 0, price.amount * count, RowKind.PACKAGES)

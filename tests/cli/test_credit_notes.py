@@ -74,6 +74,7 @@ def test_all_of_an_invoice_goes_to_the_card(paid: World) -> None:
         (("--line", "1=5,00"), "write it like 9.99"),
         (("--line", "2"), "has lines 1 to 1, not 2"),
         (("--line", "1=10.00"), "more is to be given back of a line than is left of it"),
+        (("--line", "1=10.00"), "line 1: 10.00 USD can't be given back, 9.99 USD is left"),
     ],
 )
 def test_what_is_asked_for_has_to_make_sense(

@@ -164,7 +164,7 @@ def _note(
     except BadReturn as error:
         raise NotCreditable(
             f"invoice {invoice.number}: more is to be given back of a line than is left of it",
-            where=str(error),
+            where=_place(error, invoice.currency),
             code=ErrorCode.CREDIT_NOTE_TOO_HIGH,
             invoice=invoice.number,
         ) from error
@@ -175,6 +175,16 @@ def _note(
             invoice=invoice.number,
         )
     return note
+
+
+def _place(error: BadReturn, currency: str) -> str:
+    """Return which line it is of, by the number that invoices show, and what is left of it."""
+    left, step = error.left or 0, error.step or 1
+    steps = "" if step == 1 else f", in steps of {Money(step, currency)}"
+    return (
+        f"line {error.line + 1}: {Money(error.wanted, currency)} can't be given back,"
+        f" {Money(left, currency)} is left{steps}"
+    )
 
 
 def _returns(

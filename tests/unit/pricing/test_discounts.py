@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.pricing import Charge, Discount, FactsError, InvoiceDraft, draft
-from tests.unit.pricing.values import amount_off, charge, facts, percent_off, unit_price
+from tests.unit.pricing.values import (
+    amount_off,
+    as_redeemed_apart,
+    charge,
+    facts,
+    percent_off,
+    unit_price,
+)
 
 
 def discounted(
@@ -121,7 +128,7 @@ coupons = st.lists(
         st.builds(lambda n: amount_off(n, on=["item-0", "item-2"]), st.integers(1, 5000)),
     ),
     max_size=4,
-)
+).map(as_redeemed_apart)
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=6), coupons, st.sampled_from([1, 10]))

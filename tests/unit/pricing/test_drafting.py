@@ -15,6 +15,7 @@ from billing.pricing import Charge, Credit, Facts, FactsError, Tax, TaxRounding,
 from billing.rules.money import AmountOutOfRange, Money, prorate
 from tests.unit.pricing.values import (
     amount_off,
+    as_redeemed_apart,
     charge,
     facts,
     figures,
@@ -179,9 +180,13 @@ documents = st.builds(
     discounts=st.lists(
         st.sampled_from([percent_off("12.5"), amount_off(700), percent_off(50, ["seats"])]),
         max_size=3,
-    ).map(tuple),
+    ).map(lambda redeemed: tuple(as_redeemed_apart(redeemed))),
     taxes=st.lists(taxes, max_size=3).map(tuple),
-    credit=st.lists(st.builds(Credit, st.just(GRANT), st.integers(0, 5000)), max_size=2).map(tuple),
+    credit=st.lists(
+        st.builds(Credit, st.sampled_from([GRANT, UUID(int=2)]), st.integers(0, 5000)),
+        max_size=2,
+        unique_by=lambda each: each.grant,
+    ).map(tuple),
     carried=st.sampled_from([0, 30]),
     minimum=st.sampled_from([0, 50]),
     waives=st.booleans(),

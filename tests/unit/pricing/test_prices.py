@@ -131,11 +131,6 @@ def test_a_quantity_that_no_tier_takes_is_no_fact(model: PriceModel) -> None:
         quantity_price(ended, Fraction(11))
 
 
-def test_a_package_without_a_size_is_no_fact() -> None:
-    with pytest.raises(FactsError, match="size"):
-        quantity_price(ItemPrice(PriceModel.PACKAGE, Fraction(500)), Fraction(1))
-
-
 @given(st.sampled_from([*MONOTONE, VOLUME]), quantities)
 def test_rows_add_up_to_the_price(price: ItemPrice, quantity: Fraction) -> None:
     detail = quantity_price(price, quantity)

@@ -66,6 +66,13 @@ def amount_off(amount: int, on: Sequence[str] | None = None, n: int = 1) -> Disc
     return Discount(UUID(int=n), f"code-{n}", amount=amount, on=None if on is None else tuple(on))
 
 
+def as_redeemed_apart(discounts: Sequence[Discount]) -> list[Discount]:
+    """Return discounts each of which has a redemption of its own."""
+    return [
+        replace(each, redemption=UUID(int=number)) for number, each in enumerate(discounts, start=1)
+    ]
+
+
 def figures(*values: object) -> tuple[object, ...]:
     """Return values to be compared with plain numbers."""
     return values

@@ -1,13 +1,13 @@
 """An invoice of a cycle has no entry in indexes of what only other invoices have.
 
-Revision ID: 0063
-Revises: 0062
+Revision ID: 0064
+Revises: 0063
 """
 
 from alembic import op
 
-revision = "0063"
-down_revision = "0062"
+revision = "0064"
+down_revision = "0063"
 branch_labels: str | None = None
 depends_on: str | None = None
 
