@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 REQUEST: Final = "request"
+CALLER: Final = "caller"
+"""Where the caller's request stands beside what `REQUEST` says of an invoice."""
 _DIGITS: Final = 64  # of a SHA-256
 
 
@@ -23,17 +25,17 @@ class RequestMark:
     key: str
     request_hash: bytes
 
-    def as_metadata(self) -> Mapping[str, str]:
+    def as_metadata(self, under: str = REQUEST) -> Mapping[str, str]:
         """Return what the object carries.
 
         It begins with the hash, so no caller can choose a key that reads as another mark.
         """
-        return {REQUEST: f"{self.request_hash.hex()} {self.key} {self.scope}"}
+        return {under: f"{self.request_hash.hex()} {self.key} {self.scope}"}
 
 
-def read_mark(metadata: Mapping[str, str]) -> RequestMark | None:
+def read_mark(metadata: Mapping[str, str], under: str = REQUEST) -> RequestMark | None:
     """Return the mark of an object, or None where it has none that can be read."""
-    parts = metadata.get(REQUEST, "").split(" ", 2)
+    parts = metadata.get(under, "").split(" ", 2)
     if len(parts) != 3 or len(parts[0]) != _DIGITS:
         return None
     try:

@@ -91,3 +91,40 @@ def test_a_customer_keeps_the_external_id_and_is_not_made_again(
         assert repeating.charged(700, customer="shop-7")["state"] == "CAPTURED"
     assert again.json()["external_id"] == "shop-7"
     restored.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/invoices", {"lines": [{"text": "Set-up", "amount": 19900}]}),
+        ("/v1/customers/{customer}/top-ups", {"amount": 5000}),
+    ],
+)
+def test_an_invoice_of_no_subscription_is_not_issued_again(
+    world: World,
+    shop: Shop,
+    ada: Subscriber,
+    backups: Backups,
+    path: str,
+    asked: dict[str, object],
+) -> None:
+    caller, key = shop.caller(), fresh()
+    restore = backups.take(world)
+    order = asked | {"currency": "USD"}
+    if path == "/v1/invoices":
+        order |= {"customer": ada.customer}
+    path = path.format(customer=ada.customer)
+    first = caller.post(path, order, key)
+    assert first.status_code == 201
+    world.settle()
+
+    restored = restore()
+    recover(restored)
+    with open_shop(restored) as reopened:
+        repeating = reopened.caller_with(caller.key)
+        again = repeating.post(path, order, key)
+        assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+        assert repeating.post(path, order | {"currency": "EUR"}, key).status_code == 422
+    restored.settle()
+    assert restored.psp.captures(ada) == 2
+    restored.assert_everything_adds_up()

@@ -13,6 +13,7 @@ from billing.flows.credit_notes import issuing as notes
 from billing.flows.credit_notes.drafting import Asked
 from billing.flows.invoices import ordering, voiding
 from billing.flows.invoices.ordering import InvoiceOrder, OrderedLine, ServiceDays
+from billing.flows.recovery.finding import AdoptionResult, Why
 from billing.flows.subscriptions import retrying
 from billing.ids import new_id
 from billing.presenters.explain import sections
@@ -345,21 +346,91 @@ def test_who_cannot_pay_is_not_invoiced(world: World) -> None:
     assert refused.value.code is ErrorCode.PAYMENT_METHOD_MISSING
 
 
-def test_after_a_restore_its_charge_is_known_as_one_without_an_invoice(
+LONG = tuple(OrderedLine(f"Item {n} of a very long order of many things", 100) for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("lines", "more"),
+    [
+        ((SETUP,), {}),
+        ((SETUP, TRAINING), {"service": ServiceDays(date(2026, 1, 1), date(2026, 2, 10))}),
+        (
+            (OrderedLine('Zürich: "on site", 2 days', 80000),),
+            {"service": ServiceDays(date(2026, 3, 1), date(2026, 3, 2), "Europe/Zurich")},
+        ),
+    ],
+)
+def test_after_a_restore_its_invoice_is_issued_again(
+    world: World, backups: Backups, lines: Sequence[OrderedLine], more: dict[str, Any]
+) -> None:
+    ada = world.subscribed("video-premium")
+    world.settle()
+    grant(world, ada, 1000)
+    restore = backups.take(world)
+    world.run_until("2026-01-03 08:30:15.123")
+    made = invoiced(world, order(ada.customer, *lines, **more))
+    before, _ = shown(world, made)
+
+    found = restore()
+    done = recover(found)
+
+    assert [(each.result, each.why) for each in done] == [(AdoptionResult.ADOPTED, None)]
+    found.settle()
+    after, payment = shown(found, made)
+    assert payment is not None
+    assert (after.facts, after.number, after.issued_at) == (
+        before.facts,
+        before.number,
+        before.issued_at,
+    )
+    assert (state(found, made), after.credit) == (state(world, made), 1000)
+    assert invoiced(found, order(ada.customer, *lines, **more), made) == made
+    assert found.psp.captures(ada) == 2
+    found.assert_everything_adds_up()
+
+
+def test_after_a_restore_a_charge_that_cannot_name_its_lines_is_told_to_have_no_invoice(
     world: World, backups: Backups
 ) -> None:
     ada = world.subscribed("video-premium")
     world.settle()
     restore = backups.take(world)
-    invoiced(world, order(ada.customer))
+    invoiced(world, order(ada.customer, *LONG))
 
     found = restore()
-    recover(found)
-    found.settle()
+    done = recover(found)
 
+    assert [(each.result, each.why) for each in done] == [
+        (AdoptionResult.ADOPTED, Why.WITHOUT_INVOICE)
+    ]
+    found.settle()
     with found.engine.connect() as conn:
         rows = conn.execute(
             text("SELECT invoice_id, amount_captured FROM payments WHERE subscription_id IS NULL")
         ).all()
-    assert [tuple(row) for row in rows] == [(None, 19900)]
+    assert [tuple(row) for row in rows] == [(None, 900)]
+    found.assert_everything_adds_up()
+
+
+def test_after_a_restore_an_invoice_that_comes_to_something_else_is_not_issued(
+    world: World, backups: Backups
+) -> None:
+    """Credit that was granted after the backup paid a part of it, and isn't here."""
+    ada = world.subscribed("video-premium")
+    world.settle()
+    restore = backups.take(world)
+    grant(world, ada, 1000)
+    invoiced(world, order(ada.customer))
+
+    found = restore()
+    done = recover(found)
+
+    assert [(each.result, each.why) for each in done] == [
+        (AdoptionResult.ADOPTED, Why.WITHOUT_INVOICE)
+    ]
+    found.settle()
+    with found.engine.connect() as conn:
+        assert (
+            conn.execute(text("SELECT count(*) FROM invoices WHERE kind = 'one_off'")).scalar() == 0
+        )
     found.assert_everything_adds_up()

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rules.invoice_marks import ChangeMark, InvoiceMark, TopUpMark, read_invoice_mark
+from billing.rules.invoice_marks import (
+    ChangeMark,
+    InvoiceMark,
+    OrderMark,
+    TopUpMark,
+    read_invoice_mark,
+)
 from billing.rules.reconciliation.knowledge import METADATA_MAX
-from billing.rules.request_marks import REQUEST, RequestMark, read_mark
+from billing.rules.request_marks import CALLER, REQUEST, RequestMark, read_mark
 
 ISSUED = datetime(2026, 1, 15, 12, 34, 56, 789, tzinfo=UTC)
 ID = UUID("018f0000-0000-7000-8000-0000000000a1")
@@ -46,9 +52,34 @@ def test_credit_that_was_bought_is_read_as_it_was_written(top_up: TopUpMark) -> 
     assert read_invoice_mark(mark.as_metadata()) == mark
 
 
-def test_a_change_that_is_too_long_is_not_named() -> None:
-    many = ChangeMark(ID, "p", {f"item-{n}": n for n in range(60)})
-    assert read_invoice_mark(InvoiceMark(ISSUED, many).as_metadata()) == InvoiceMark(ISSUED)
+@given(
+    order=st.builds(
+        OrderMark,
+        st.uuids(),
+        st.lists(
+            st.tuples(st.text(max_size=12), st.integers(1, 99_999_999)), min_size=1, max_size=2
+        ).map(tuple),
+        st.none() | st.tuples(st.dates(), st.dates(), st.sampled_from(["UTC", "Europe/Berlin"])),
+        st.booleans(),
+    )
+)
+def test_lines_that_were_asked_for_are_read_as_they_were_written(order: OrderMark) -> None:
+    mark = InvoiceMark(ISSUED, order=order)
+    (value,) = mark.as_metadata().values()
+    assert value.isascii()
+    assert len(value) <= METADATA_MAX
+    assert read_invoice_mark(mark.as_metadata()) == mark
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        InvoiceMark(ISSUED, ChangeMark(ID, "p", {f"item-{n}": n for n in range(60)})),
+        InvoiceMark(ISSUED, order=OrderMark(ID, tuple((f"line {n}", n) for n in range(60)))),
+    ],
+)
+def test_what_is_too_long_is_not_named(mark: InvoiceMark) -> None:
+    assert read_invoice_mark(mark.as_metadata()) == InvoiceMark(ISSUED)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +96,10 @@ def test_a_change_that_is_too_long_is_not_named() -> None:
         f"issued {ISSUED.isoformat()} credit x [50, null]",
         f"issued {ISSUED.isoformat()} credit {ID} 50",
         f"issued {ISSUED.isoformat()} credit {ID} [50]",
+        f"issued {ISSUED.isoformat()} order {ID} [50]",
+        f"issued {ISSUED.isoformat()} order {ID} [[],null]",
+        f'issued {ISSUED.isoformat()} order {ID} [[["a"]],null,0]',
+        f'issued {ISSUED.isoformat()} order {ID} [[["a",1]],["today","today","UTC"],0]',
         RequestMark("api:shop", "k", bytes(32)).as_metadata()[REQUEST],
     ],
 )
@@ -74,4 +109,8 @@ def test_what_is_no_mark_is_none(value: str) -> None:
 
 def test_it_is_no_mark_of_a_caller_and_an_object_without_one_has_none() -> None:
     assert read_mark(InvoiceMark(ISSUED).as_metadata()) is None
+    asked = RequestMark("api:shop", "k", bytes(32))
+    both = {**InvoiceMark(ISSUED).as_metadata(), **asked.as_metadata(CALLER)}
+    assert (read_invoice_mark(both), read_mark(both)) == (InvoiceMark(ISSUED), None)
+    assert read_mark(both, CALLER) == asked
     assert read_invoice_mark({"payment": "1"}) is None

@@ -85,11 +85,15 @@ def items(draw: st.DrawFn, code: str | None = None) -> Item:
     included = draw(st.integers(0, 10**6))
     if included and "meter" in of_units:
         of_units["alert"] = draw(st.none() | st.integers(1, 100))
+    minimum, maximum = draw(bounds), draw(bounds)
+    if minimum and maximum:
+        pairs = {each: sorted((minimum[each], maximum[each])) for each in CURRENCIES}
+        minimum, maximum = ({each: pairs[each][end] for each in CURRENCIES} for end in (0, 1))
     return Item(
         code or draw(names),
         included=Fraction(included),
-        minimum=draw(bounds),
-        maximum=draw(bounds),
+        minimum=minimum,
+        maximum=maximum,
         **of_units,
     )
 

@@ -120,12 +120,19 @@ def drafted(
 
 
 def create(
-    conn: Connection, order: InvoiceOrder, invoice_id: UUID, *, now: datetime, policy: Policy
+    conn: Connection,
+    order: InvoiceOrder,
+    invoice_id: UUID,
+    *,
+    now: datetime,
+    policy: Policy,
+    again: bool = False,
 ) -> Invoice:
     """Issue what somebody asks to be invoiced; return the invoice.
 
     In the caller's transaction, which ends with it. A second call under the id returns the
-    existing invoice. Raises: NotFound, BadInput, Conflict, Unavailable.
+    existing invoice; a recovery issues it `again`, as of the instant at which it was issued.
+    Raises: NotFound, BadInput, Conflict, Unavailable.
     """
     refuse_anything_like_a_card(**{"line": " ".join(line.text for line in order.lines)})
     hold_catalog(conn, now, policy)
@@ -135,14 +142,19 @@ def create(
     made = drafted(conn, order, now=now, policy=policy)
     asked = AskedInvoice(
         invoice_id,
-        derived_id("one_off_payment", invoice_id, 0, now),
+        payment_of(invoice_id, now),
         made.customer.id,
         made.facts,
         made.draft,
         earned_first_at(made.draft, made.facts.zone, now, policy.recognise),
         made.decision,
     )
-    return issue(conn, asked, now, policy)
+    return issue(conn, asked, now, policy, again=again)
+
+
+def payment_of(invoice_id: UUID, issued_at: datetime) -> UUID:
+    """Return the id of the payment of an invoice that somebody asked for."""
+    return derived_id("one_off_payment", invoice_id, 0, issued_at)
 
 
 def _same(conn: Connection, known: Invoice, order: InvoiceOrder) -> Invoice:

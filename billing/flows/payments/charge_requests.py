@@ -6,7 +6,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.gateway import ChargeRequest
-from billing.rules.invoice_marks import ChangeMark, InvoiceMark, TopUpMark
+from billing.pricing import Facts
+from billing.rules.invoice_marks import ChangeMark, InvoiceMark, OrderMark, TopUpMark
 from billing.rules.money import Money
 from billing.rules.payment_methods import method_type
 from billing.rules.payments import CaptureMethod
@@ -22,6 +23,9 @@ def invoice_mark(row: PaymentForAttempt) -> InvoiceMark | None:
     if row.top_up_priority is not None and row.invoice_id is not None:
         bought = TopUpMark(row.invoice_id, row.top_up_priority, row.top_up_valid_days)
         return InvoiceMark(row.invoice_issued_at, top_up=bought)
+    if row.ordered_facts is not None and row.invoice_id is not None:
+        order = _order_mark(row.invoice_id, Facts.from_document(row.ordered_facts))
+        return InvoiceMark(row.invoice_issued_at, order=order)
     if row.change_id is None:
         return InvoiceMark(row.invoice_issued_at)
     asked = row.change_detail or {}
@@ -34,6 +38,16 @@ def invoice_mark(row: PaymentForAttempt) -> InvoiceMark | None:
         moved.get("zone"),
     )
     return InvoiceMark(row.invoice_issued_at, change)
+
+
+def _order_mark(invoice_id: UUID, facts: Facts) -> OrderMark:
+    days = facts.charges[0].days
+    return OrderMark(
+        invoice_id,
+        tuple((charge.name, int(charge.price.amount)) for charge in facts.charges),
+        None if days is None else (*days, facts.zone),
+        any(tax.included for tax in facts.taxes),
+    )
 
 
 def request_for(

@@ -51,6 +51,7 @@ from billing.rules.actor import WORKER
 from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.payments import AttemptKind, CallKind
+from billing.rules.request_marks import CALLER
 from billing.rules.subscriptions import Status, still_collects
 from billing.store import fences
 from billing.store.access import idempotency
@@ -287,8 +288,14 @@ def new_attempt(
 
 
 def _mark(conn: Connection, row: PaymentForAttempt) -> Mapping[str, str]:
-    mark = invoice_mark(row) or idempotency.mark_of(conn, row.id)
-    return {} if mark is None else mark.as_metadata()
+    invoice = invoice_mark(row)
+    if invoice is None:
+        asked = idempotency.mark_of(conn, row.id)
+        return {} if asked is None else asked.as_metadata()
+    if row.invoice_id is None or not (invoice.order or invoice.top_up):
+        return invoice.as_metadata()
+    asked = idempotency.mark_of(conn, row.invoice_id)
+    return {**invoice.as_metadata(), **({} if asked is None else asked.as_metadata(CALLER))}
 
 
 def _stopped(conn: Connection, row: PaymentForAttempt, payment_method_id: UUID) -> Declined | None:

@@ -12,13 +12,11 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.crash_points import CrashPoint, marked
-from billing.errors import BadInput, Conflict, NotFound
 from billing.flows.context import Context
 from billing.flows.customers.customers import keep_payment_method
 from billing.flows.disputes import dispute_updates
-from billing.flows.invoices import buying
 from billing.flows.payments import forgotten
-from billing.flows.recovery import reopening
+from billing.flows.recovery import reissuing, reopening
 from billing.flows.recovery.finding import AdoptionResult, Done, Forgotten, Why
 from billing.flows.recovery.reopening import Reopening
 from billing.flows.refunds import refund_updates
@@ -32,8 +30,6 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
-from billing.rules.actor import RECONCILER
-from billing.rules.money import Money
 from billing.rules.payments import CaptureMethod, PaymentStatus, State
 from billing.rules.reconciliation import BreakKind
 from billing.rules.reconciliation.knowledge import EXTERNAL_ID, MadeKind
@@ -43,7 +39,6 @@ from billing.store.dispatch import NOT_HELD
 from billing.store.payments import invoices, payments
 from billing.store.settlement import breaks
 from billing.store.subscriptions import customers
-from billing.store.subscriptions.customers import CustomerAccount
 from billing.store.subscriptions.customers import payment_methods_of as methods_of
 
 # --- customers ----------------------------------------------------------------------------------
@@ -145,55 +140,24 @@ def payment(
 def _numbered(context: Context, found: Forgotten, done: Done) -> Done:
     """Tell where an invoice got another number than the one that its customer has.
 
-    A series has no gaps: where an invoice before it isn't here any more, it gets that one's.
+    A series has no gaps: where an invoice before it isn't here any more, it gets that one's. One
+    whose lines aren't known has no invoice here.
     """
     if done != (AdoptionResult.ADOPTED, None) or found.invoice_number is None:
         return done
     with context.engine.connect() as conn:
         row = payments.get(conn, found.ours)
-        issued = (
-            None
-            if row is None or row.invoice_id is None
-            else invoices.find(conn, str(row.invoice_id))
-        )
-    same = issued is None or issued.number == found.invoice_number
+        if row is None or row.invoice_id is None:
+            return AdoptionResult.ADOPTED, Why.WITHOUT_INVOICE
+        issued = invoices.find(conn, str(row.invoice_id))
+    same = issued is not None and issued.number == found.invoice_number
     return done if same else (AdoptionResult.ADOPTED, Why.OTHER_NUMBER)
-
-
-def _buy_again(
-    context: Context, conn: Connection, found: Forgotten, payer: CustomerAccount, amount: Money
-) -> bool:
-    """Issue the invoice of credit that was charged after the backup; False where it can't be."""
-    bought, at = found.top_up, min(found.issued_at, context.clock.now())
-    if bought is None or buying.payment_of(bought.invoice_id, at) != found.ours:
-        return False
-    order = buying.TopUpOrder(
-        str(payer.customer_id),
-        amount.amount,
-        amount.currency,
-        bought.priority,
-        bought.valid_days,
-    )
-    try:
-        with conn.begin_nested():
-            buying.buy(
-                conn,
-                order,
-                bought.invoice_id,
-                now=at,
-                actor=RECONCILER,
-                policy=context.policy,
-                again=True,
-            )
-    except (BadInput, Conflict, NotFound):
-        return False
-    return True
 
 
 def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | None:
     """Write down a charge of no subscription that was asked for after the backup.
 
-    One of credit that was bought has its invoice again; any other has none here.
+    Its invoice is issued again, where its charge names one that can be; else it has none here.
     """
     charge = found.newest
     theirs = None
@@ -206,7 +170,7 @@ def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | Non
         payer = customers.lock_by_provider_id(conn, context.account, theirs.customer)
         if payer is None:
             return Why.CUSTOMER_UNKNOWN
-        if _buy_again(context, conn, found, payer, theirs.amount):
+        if reissuing.issue_again(context, conn, found, payer.customer_id, theirs.amount):
             return None
         payments.add(
             conn,

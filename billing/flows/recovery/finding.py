@@ -13,10 +13,10 @@ from billing.flows import made_objects
 from billing.flows.context import Context
 from billing.flows.payments.charge_requests import period_start
 from billing.gateway import ProviderCharge, ProviderCustomer, ProviderDispute, ProviderRefund
-from billing.rules.invoice_marks import ChangeMark, TopUpMark, read_invoice_mark
+from billing.rules.invoice_marks import ChangeMark, OrderMark, TopUpMark, read_invoice_mark
 from billing.rules.money import Money
 from billing.rules.reconciliation.knowledge import MadeKind
-from billing.rules.request_marks import REQUEST
+from billing.rules.request_marks import CALLER, REQUEST
 from billing.rules.subscriptions import Status
 from billing.store.identity import engine_id
 from billing.store.payments import disputes, payments
@@ -66,6 +66,8 @@ class Why(StrEnum):
     CANNOT_CHANGE = "cannot_change"
     OTHER_CHANGE = "other_change"
     OTHER_NUMBER = "other_number"
+    WITHOUT_INVOICE = "without_invoice"
+    """Its charge names an invoice whose lines aren't known: it is a charge without one here."""
     UNPAID = "unpaid"
     OTHER_PERIODS = "other_periods"
     NOT_COLLECTED = "not_collected"
@@ -102,7 +104,7 @@ class Forgotten:
     def mark(self) -> Mapping[str, str]:
         """What the charge says of its invoice and request, which may be others here."""
         said = self.newest.metadata
-        return {name: said[name] for name in (REQUEST, "invoice") if name in said}
+        return {name: said[name] for name in (REQUEST, CALLER, "invoice") if name in said}
 
     @property
     def issued_at(self) -> datetime:
@@ -121,6 +123,12 @@ class Forgotten:
         """The credit that was bought; None for any other charge."""
         mark = read_invoice_mark(self.newest.metadata)
         return None if mark is None else mark.top_up
+
+    @property
+    def order(self) -> OrderMark | None:
+        """The lines that somebody asked to be invoiced; None for any other charge."""
+        mark = read_invoice_mark(self.newest.metadata)
+        return None if mark is None else mark.order
 
     @property
     def invoice_number(self) -> str | None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.context import Context
-from billing.flows.service.idempotency import KeyedAnswer, KeyedRequest, once
+from billing.flows.service.idempotency import KeyedAnswer, KeyedRequest, making, once
 from billing.rules.actor import Actor, ActorKind
 from billing.store.access import audit
 
@@ -47,6 +47,23 @@ class Audited:
     ) -> KeyedAnswer:
         """Do work without the provider in one transaction with its key; see `once`."""
         return once(
+            self.context.engine,
+            KeyedRequest(caller.scope, key, action, given),
+            work,
+            wall=self.context.clock.wall(),
+            lease=self.context.policy.lease,
+        )
+
+    def _making(
+        self,
+        caller: Caller,
+        key: str,
+        action: str,
+        given: Mapping[str, Any],
+        work: Callable[[Connection, UUID], KeyedAnswer],
+    ) -> KeyedAnswer:
+        """Make an object of the id that work is given, in one transaction with its key."""
+        return making(
             self.context.engine,
             KeyedRequest(caller.scope, key, action, given),
             work,

@@ -179,8 +179,20 @@ def once(
 
     A refusal leaves no trace, not even of the key. Raises what `claim` and `work` raise.
     """
+    return making(engine, request, lambda conn, _: work(conn), wall=wall, lease=lease)
+
+
+def making(
+    engine: Engine,
+    request: KeyedRequest,
+    work: Callable[[Connection, UUID], KeyedAnswer],
+    *,
+    wall: datetime,
+    lease: timedelta,
+) -> KeyedAnswer:
+    """Do as `once`; `work` makes an object of the id that the key was claimed with."""
     with marked(CrashPoint.KEYED_WORK_DONE), engine.begin() as conn:
         claimed = claim(conn, request, wall=wall, lease=lease)
         if isinstance(claimed, KeyedAnswer):
             return claimed
-        return keep(conn, claimed, work(conn), wall=wall)
+        return keep(conn, claimed, work(conn, claimed.resource_id), wall=wall)

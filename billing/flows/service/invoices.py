@@ -1,6 +1,7 @@
 """One-off invoices for callers of the API: issued and voided once a key, audited."""
 
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -12,7 +13,6 @@ from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import DONE, MADE, KeyedAnswer
 from billing.flows.service.lookup import existing_invoice
-from billing.ids import new_id
 from billing.plans.taxes import USUAL_TAX
 
 
@@ -39,14 +39,14 @@ class InvoiceApi(Audited):
             given["tax"] = order.tax.to_terms()
         now, policy = self.context.clock.now(), self.context.policy
 
-        def work(conn: Connection) -> KeyedAnswer:
-            made = ordering.create(conn, order, new_id(), now=now, policy=policy)
+        def work(conn: Connection, invoice_id: UUID) -> KeyedAnswer:
+            made = ordering.create(conn, order, invoice_id, now=now, policy=policy)
             subject = existing_customer(conn, order.customer).id
             told = {"invoice": str(made.id), "amount": made.total, "currency": made.currency}
             self._audit(conn, caller, "invoice.create", subject, reason, told)
             return KeyedAnswer(MADE, views.invoice(made))
 
-        return self._once(caller, key, "invoices.create", given, work)
+        return self._making(caller, key, "invoices.create", given, work)
 
     def buy(self, caller: Caller, key: str, order: TopUpOrder) -> KeyedAnswer:
         """Issue the invoice of credit that a customer buys, which a worker collects. 201.
@@ -64,14 +64,14 @@ class InvoiceApi(Audited):
         }
         now, policy = self.context.clock.now(), self.context.policy
 
-        def work(conn: Connection) -> KeyedAnswer:
-            made = buying.buy(conn, order, new_id(), now=now, actor=caller.actor, policy=policy)
+        def work(conn: Connection, invoice_id: UUID) -> KeyedAnswer:
+            made = buying.buy(conn, order, invoice_id, now=now, actor=caller.actor, policy=policy)
             subject = existing_customer(conn, order.customer).id
             told = {"invoice": str(made.id), "amount": made.total, "currency": made.currency}
             self._audit(conn, caller, "credit.buy", subject, order.reason, told)
             return KeyedAnswer(MADE, views.invoice(made))
 
-        return self._once(caller, key, "credit.buy", given, work)
+        return self._making(caller, key, "credit.buy", given, work)
 
     def void(self, caller: Caller, key: str, invoice: str, why: str) -> KeyedAnswer:
         """Void an open invoice of no subscription, by id or number. 200. Raises as `create`."""

@@ -50,6 +50,7 @@ class PaymentForAttempt:
     change_detail: Mapping[str, Any] | None
     top_up_priority: int | None
     top_up_valid_days: int | None
+    ordered_facts: str | None
     plan: str | None
     subscription_status: Status | None
     subscription_ended_by: EndedBy | None
@@ -92,6 +93,7 @@ _FOR_ATTEMPT = text(
            i.number AS invoice_number, i.kind AS invoice_kind, i.issued_at AS invoice_issued_at,
            h.change_id, h.detail AS change_detail,
            g.priority AS top_up_priority, g.valid_days AS top_up_valid_days,
+           CASE WHEN i.kind = 'one_off' THEN i.facts END AS ordered_facts,
            s.plan, s.status AS subscription_status, s.ended_by AS subscription_ended_by,
            p.ladder_ends_at, s.zone, c.period_start, c.period_end,
            m.provider AS method_provider, w.provider_customer_id,
