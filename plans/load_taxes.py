@@ -11,6 +11,7 @@ from billing.plans.errors import BadValue
 from billing.plans.numbers import parse_number
 from billing.plans.table import Table, type_name
 from billing.plans.taxes import RateTreatment, TaxRate, TaxTerms
+from billing.plans.territories import part_of
 
 _KEYS: Final = ("country", "region", "class", "name", "rate", "from", "until", "treatment")
 _CLASS: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -66,6 +67,11 @@ def check_dates(read: Sequence[tuple[TaxRate, Table]]) -> None:
 
 def _read_country(table: Table) -> str | None:
     country = table.text("country")
+    part = None if country is None else part_of(country)
+    if part is not None:
+        what = f"{part.name} is taxed as a part of {part.country}"
+        table.problem("country", what, f"leave it out: the rates of {part.country} hold there")
+        return None
     if country is None or is_country(country):
         return country
     table.problem("country", f"{country!r} is no country", 'write its code in ISO 3166, like "DE"')

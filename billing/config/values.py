@@ -11,6 +11,7 @@ from billing.listening import is_every_interface
 from billing.plans.countries import is_country, is_region
 from billing.plans.currencies import check_sold, format_amount, parse_amount
 from billing.plans.terms import Cadence
+from billing.plans.territories import part_of
 
 EMBEDDED: Final = "embedded"
 PREFIX: Final = "BILLING__"
@@ -125,13 +126,21 @@ def tax_country(code: str) -> str:
     """Check that a text is empty or the code of a country. Raises: ValueError."""
     if code and not is_country(code):
         raise ValueError(f"{code!r} is no country: write its code in ISO 3166, like DE")
+    _refuse_part(code)
     return code
+
+
+def _refuse_part(country: str) -> None:
+    part = part_of(country)
+    if part is not None:
+        raise ValueError(f"{part.name} is taxed as a part of {part.country}: write {part.country}")
 
 
 def _tax_place(text: str) -> str:
     country, dash, region = text.partition("-")
     if text != "EU" and not (is_country(country) and (not dash or is_region(country, region))):
         raise ValueError(f"{text!r} must be a country like GB, a region like US-NY, or EU")
+    _refuse_part(country)
     return text
 
 

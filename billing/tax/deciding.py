@@ -12,8 +12,9 @@ from fractions import Fraction
 from typing import Final
 
 from billing.plans.countries import EU
+from billing.plans.territories import TerritoryKind
 from billing.pricing import Tax
-from billing.tax.requests import Buyer, Seller, TaxRequest
+from billing.tax.requests import Buyer, Seller, TaxedPlace, TaxRequest
 from billing.tax.undecided import Undecided, UndecidedReason
 from billing.tax.vat_prefixes import member_state_of
 
@@ -51,21 +52,27 @@ def decide(request: TaxRequest) -> tuple[Tax, ...]:
 
 def place_of(request: TaxRequest) -> TableDecision:
     """Return where a request is taxed, and how. Raises: Undecided."""
-    seller, buyer = request.seller, request.buyer
-    if buyer.country is None:
+    seller, buyer, place = request.seller, request.buyer, request.buyer.place
+    if place.country is None:
         raise Undecided(UndecidedReason.PLACE_MISSING)
+    where = place.jurisdiction
     if buyer.exempt is not None:
-        return TableDecision(buyer.country, Treatment.EXEMPT, buyer.exempt)
-    if seller.is_in_eu_system and buyer.country in EU:
-        if buyer.country != seller.country and _is_business(seller, buyer):
+        return TableDecision(where, Treatment.EXEMPT, buyer.exempt)
+    if seller.is_in_eu_system and _is_in_eu(place):
+        if place.country != seller.country and _is_business(seller, buyer):
             reason = f"VAT id {buyer.vat_id}"
-            return TableDecision(buyer.country, Treatment.REVERSE_CHARGE, reason)
-        return TableDecision(buyer.country)
-    if _is_registered(seller, buyer):
-        return TableDecision(buyer.country)
+            return TableDecision(place.country, Treatment.REVERSE_CHARGE, reason)
+        return TableDecision(where)
+    if _is_registered(seller, place):
+        return TableDecision(where)
     if seller.country in EU:
-        return TableDecision(buyer.country, Treatment.EXEMPT, OUTSIDE_EU)
-    return TableDecision(buyer.country, Treatment.NOT_REGISTERED, "no registration there")
+        return TableDecision(where, Treatment.EXEMPT, OUTSIDE_EU)
+    return TableDecision(where, Treatment.NOT_REGISTERED, "no registration there")
+
+
+def _is_in_eu(place: TaxedPlace) -> bool:
+    """Tell whether a place is in the VAT of the EU."""
+    return place.country in EU and place.kind is not TerritoryKind.OUTSIDE
 
 
 def _is_business(seller: Seller, buyer: Buyer) -> bool:
@@ -77,19 +84,21 @@ def _is_business(seller: Seller, buyer: Buyer) -> bool:
     return buyer.vat_confirmed is True or seller.reverse_charge == "valid"
 
 
-def _is_registered(seller: Seller, buyer: Buyer) -> bool:
-    assert buyer.country is not None, "the place is known"
-    regions = seller.regions_of(buyer.country)
+def _is_registered(seller: Seller, place: TaxedPlace) -> bool:
+    assert place.country is not None, "the place is known"
+    if place.kind is TerritoryKind.OUTSIDE:
+        return place.jurisdiction in seller.registrations
+    regions = seller.regions_of(place.country)
     if not regions:
-        return buyer.country == seller.country or buyer.country in seller.registrations
-    if buyer.region is None:
-        raise Undecided(UndecidedReason.REGION_MISSING, buyer.country)
-    return buyer.region in regions
+        return place.country == seller.country or place.country in seller.registrations
+    if place.region is None:
+        raise Undecided(UndecidedReason.REGION_MISSING, place.country)
+    return place.region in regions
 
 
 def _untaxed(found: TableDecision, treatment: Treatment) -> Tax:
     return Tax(
-        name="VAT" if found.jurisdiction in EU else "Tax",
+        name="VAT" if found.jurisdiction[:2] in EU else "Tax",
         rate=_ZERO,
         jurisdiction=found.jurisdiction,
         treatment=treatment,
@@ -99,8 +108,9 @@ def _untaxed(found: TableDecision, treatment: Treatment) -> Tax:
 
 def _levied(request: TaxRequest) -> Iterator[tuple[Tax, str]]:
     """Yield each tax with an item that bears it."""
-    country = request.buyer.country
-    if request.by_region and request.buyer.region is None:
+    place = request.buyer.place
+    country = place.jurisdiction
+    if request.by_region and place.region is None:
         raise Undecided(UndecidedReason.REGION_MISSING, country)
     for each in request.items:
         taxes = [rate for rate in request.rates if rate.tax_class == each.tax_class]

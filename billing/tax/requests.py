@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from billing.plans.countries import EU
 from billing.plans.taxes import TaxRate, has_regions, rate_from_terms, rates_on
+from billing.plans.territories import TERRITORIES, TerritoryKind, named
 
 ReverseCharge = Literal["valid", "confirmed"]
 
@@ -42,7 +43,8 @@ class Buyer:
     """Where the buyer is, and what lets them pay no tax.
 
     `vat_confirmed` is what the register of VAT ids said last; None where it wasn't asked or didn't
-    answer. `exempt` is the reason of an exemption.
+    answer. `exempt` is the reason of an exemption. `territory` is the name of a special territory
+    that they are in, for the taxes that follow from the catalog's rates.
     """
 
     country: str | None = None
@@ -51,6 +53,34 @@ class Buyer:
     vat_id: str | None = None
     vat_confirmed: bool | None = None
     exempt: str | None = None
+    territory: str | None = None
+
+    @property
+    def place(self) -> "TaxedPlace":
+        """Return where they are, as taxes have it. Raises: ValueError, for no known territory."""
+        if self.territory is None:
+            return TaxedPlace(self.country, self.region)
+        found = named(self.territory)
+        return TaxedPlace(found.country, found.region or self.region, found.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class TaxedPlace:
+    """A country and a region of it; what sort of special territory that is, if it is one."""
+
+    country: str | None
+    region: str | None = None
+    kind: TerritoryKind | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Tell whether the rates of the country don't hold in it."""
+        return self.kind in (TerritoryKind.OUTSIDE, TerritoryKind.OWN_RATES)
+
+    @property
+    def jurisdiction(self) -> str:
+        """The country; of a special territory its code, as "ES-CN"."""
+        return f"{self.country}-{self.region}" if self.is_own else f"{self.country}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,11 +130,19 @@ def request_at(
 ) -> TaxRequest:
     """Return the request of an invoice, with the rates that are published for the buyer's place."""
     wanted, rates = tuple(sorted(set(items))), tuple(published)
-    country = buyer.country or ""
+    place = buyer.place
+    country = place.country or ""
     classes = sorted({each.tax_class for each in wanted})
-    found = (rate for each in classes for rate in rates_on(rates, country, buyer.region, each, on))
-    by_region = has_regions(rates, country)
+    found = [rate for each in classes for rate in rates_on(rates, country, place.region, each, on)]
+    if place.is_own:
+        found = [rate for rate in found if rate.region is not None]
+    by_region = has_regions([rate for rate in rates if not is_territory(rate)], country)
     return TaxRequest(provider, seller, buyer, wanted, on, tuple(found), by_region)
+
+
+def is_territory(rate: TaxRate) -> bool:
+    """Tell whether a rate is that of a special territory, where those of its country don't hold."""
+    return rate.jurisdiction in TERRITORIES
 
 
 def digest_of_request(document: str) -> str:

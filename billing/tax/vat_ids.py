@@ -1,6 +1,7 @@
 """VAT ids: how they are written, and whether they can be one. Needs no network."""
 
 from billing.plans.countries import EU
+from billing.plans.territories import country_of
 from billing.tax.vat_prefixes import member_state_of
 
 
@@ -19,6 +20,7 @@ def read_vat_id(text: str, country: str) -> str:
     from stdnum.eu import vat
     from stdnum.exceptions import ValidationError
 
+    country = country_of(country)
     try:
         if country in EU:
             compact = vat.validate(text)

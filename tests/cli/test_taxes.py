@@ -112,6 +112,8 @@ def test_a_country_that_is_sold_to_needs_a_rate(world: World) -> None:
 
 BAD = {
     "no country": (("--country", "ZZ"), "'ZZ' is no country"),
+    "no region": (("--country", "ES", "--region", "ZZ"), "'ZZ' is no region of ES"),
+    "Northern Ireland": (("--country", "XI"), "is a part of GB for services"),
     "no VAT id": (("--country", "DE", "--vat-id", "DE1"), "is no VAT id of DE"),
     "an id of nowhere": (("--vat-id", "DE136695976"), "are those of a country"),
 }

@@ -398,6 +398,8 @@ def test_a_one_off_invoice_is_taxed_by_the_usual_class(world: World) -> None:
 BAD: dict[str, tuple[dict[str, str], ErrorCode]] = {
     "no country": ({"country": "XX"}, ErrorCode.TAX_PLACE),
     "no region": ({"country": "US", "region": "ZZ"}, ErrorCode.TAX_PLACE),
+    "no region of Spain": ({"country": "ES", "region": "ZZ"}, ErrorCode.TAX_PLACE),
+    "Northern Ireland": ({"country": "XI"}, ErrorCode.TAX_PLACE),
     "a region of nothing": ({"region": "NY"}, ErrorCode.TAX_PLACE),
     "a wrong check digit": ({"country": "DE", "vat_id": "DE136695978"}, ErrorCode.VAT_ID),
     "an id of another country": ({"country": "IT", "vat_id": "DE136695976"}, ErrorCode.VAT_ID),
@@ -413,6 +415,24 @@ def test_what_can_not_be_is_refused(world: World, known: dict[str, str], code: E
         taxed_in(world, str(customer_id), **known)
 
     assert refused.value.code is code
+
+
+def test_a_special_territory_is_not_taxed_as_the_mainland(world: World) -> None:
+    there = subscribed(world, country="DE", region="BW", postal_code="78266")
+    mainland = subscribed(world, country="DE", region="BW", postal_code="78224")
+    monaco = subscribed(world, country="MC", vat_id="FR53000004605")
+    world.settle()
+
+    assert [levied(world, invoice)[0][:2] for invoice in invoiced(world, there)] == [
+        ("DE-BUS", "exempt")
+    ]
+    assert [levied(world, invoice)[0][:2] for invoice in invoiced(world, mainland)] == [
+        ("DE", "standard")
+    ]
+    assert [levied(world, invoice)[0][:2] for invoice in invoiced(world, monaco)] == [
+        ("FR", "reverse_charge")
+    ]
+    world.assert_everything_adds_up()
 
 
 def test_a_rate_that_has_begun_does_not_change(world: World) -> None:

@@ -116,6 +116,9 @@ MISTAKES = {
     "a rate that is zero and reduced": (
         'rate = "7"', 'rate = "0"', "reduced doesn't go with a rate of 0",
     ),
+    "a part of another country": (
+        'country = "DE"', 'country = "MC"', "Monaco is taxed as a part of FR",
+    ),
     "no country": ('country = "DE"', 'country = "XX"', "'XX' is no country"),
     "no region": (
         'country = "DE"', 'country = "US"\nregion = "ZZ"', "'ZZ' is no region of US",

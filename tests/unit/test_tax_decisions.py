@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from billing.plans.countries import EU
 from billing.plans.taxes import RateTreatment, TaxRate
+from billing.plans.territories import territory_at
 from billing.tax import (
     Buyer,
     Seller,
@@ -115,6 +116,93 @@ def test_where_something_is_taxed(
     (tax,) = decide(asked(seller, buyer))
 
     assert (tax.jurisdiction, tax.treatment, tax.rate) == (*expected[:2], Fraction(expected[2]))
+
+
+def in_territory(
+    country: str, region: str | None = None, postal_code: str | None = None, **more: str
+) -> Buyer:
+    found = territory_at(country, region, postal_code)
+    return Buyer(country, region, territory=None if found is None else found.name, **more)
+
+
+OF_TERRITORIES = (
+    *RATES, levied("ES", "21"), levied("ES", "7", region="CN", name="IGIC"), levied("PT", "23"),
+    levied("PT", "22", region="30"), levied("AT", "20"), levied("FI", "25.5"),
+)  # fmt: skip
+FROM_DE = Seller("DE")
+# Articles 6, 7, 104 and 105 of Directive 2006/112/EC; IGIC is 7 %, and IVA in Madeira 22 %.
+TERRITORIES: dict[str, tuple[Seller, Buyer, tuple[str, str, str]]] = {
+    "the mainland": (FROM_DE, in_territory("ES", "MD"), ("ES", "standard", "21")),
+    "nobody said where in Spain": (FROM_DE, in_territory("ES"), ("ES", "standard", "21")),
+    "Canary Islands": (FROM_DE, in_territory("ES", "CN"), ("ES-CN", "exempt", "0")),
+    "a province of them": (FROM_DE, in_territory("ES", "TF"), ("ES-CN", "exempt", "0")),
+    "their postal code": (
+        FROM_DE, in_territory("ES", postal_code="35001"), ("ES-CN", "exempt", "0"),
+    ),
+    "a seller of the mainland": (Seller("ES"), in_territory("ES", "CN"), ("ES-CN", "exempt", "0")),
+    "registered there": (
+        Seller("ES", frozenset({"ES-CN"})), in_territory("ES", "CN"), ("ES-CN", "standard", "7"),
+    ),
+    "a business there": (
+        FROM_DE, in_territory("ES", "CN", vat_id="ESB58378431"), ("ES-CN", "exempt", "0"),
+    ),
+    "Ceuta": (FROM_DE, in_territory("ES", "CE"), ("ES-CE", "exempt", "0")),
+    "Melilla": (FROM_DE, in_territory("ES", postal_code="52001"), ("ES-ML", "exempt", "0")),
+    "Åland": (FROM_DE, in_territory("FI", postal_code="AX-22100"), ("FI-01", "exempt", "0")),
+    "Åland as a country": (FROM_DE, in_territory("AX"), ("AX", "exempt", "0")),
+    "Büsingen": (FROM_DE, in_territory("DE", "BW", "78266"), ("DE-BUS", "exempt", "0")),
+    "Heligoland": (FROM_DE, in_territory("DE", "HEL"), ("DE-HEL", "exempt", "0")),
+    "Livigno": (FROM_DE, in_territory("IT", "SO", "23041"), ("IT-LIV", "exempt", "0")),
+    "Campione": (FROM_DE, in_territory("IT", postal_code="22061"), ("IT-CAM", "exempt", "0")),
+    "Mount Athos": (FROM_DE, in_territory("GR", "69"), ("GR-69", "exempt", "0")),
+    "Réunion": (FROM_DE, in_territory("FR", postal_code="97400"), ("FR-974", "exempt", "0")),
+    "from outside the EU": (
+        Seller("GB", frozenset({"EU"})), in_territory("ES", "CN"), ("ES-CN", "not_registered", "0"),
+    ),
+    "Madeira": (FROM_DE, in_territory("PT", "30"), ("PT-30", "standard", "22")),
+    "its postal code": (
+        FROM_DE, in_territory("PT", postal_code="9000-001"), ("PT-30", "standard", "22"),
+    ),
+    "a business in Madeira": (
+        FROM_DE, in_territory("PT", "30", vat_id="PT501964843"), ("PT", "reverse_charge", "0"),
+    ),
+    "the Portuguese mainland": (FROM_DE, in_territory("PT", "11"), ("PT", "standard", "23")),
+    "Monaco": (FROM_DE, in_territory("MC"), ("FR", "standard", "20")),
+    "Isle of Man": (FROM_DE, in_territory("IM"), ("GB", "exempt", "0")),
+    "Isle of Man, registered": (
+        Seller("GB"), in_territory("IM"), ("GB", "standard", "20"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("seller", "buyer", "expected"), TERRITORIES.values(), ids=TERRITORIES)
+def test_a_special_territory_is_not_taxed_as_the_rest_of_its_country(
+    seller: Seller, buyer: Buyer, expected: tuple[str, str, str]
+) -> None:
+    request = request_at("table", seller, buyer, (SAAS,), DAY, OF_TERRITORIES)
+
+    (tax,) = decide(TaxRequest.from_document(request.document()))
+
+    assert (tax.jurisdiction, tax.treatment, tax.rate) == (*expected[:2], Fraction(expected[2]))
+
+
+@pytest.mark.parametrize("buyer", [in_territory("PT", "20"), in_territory("AT", None, "6691")])
+def test_a_territory_with_rates_of_its_own_waits_for_them(buyer: Buyer) -> None:
+    request = request_at("table", FROM_DE, buyer, (SAAS,), DAY, OF_TERRITORIES)
+
+    with pytest.raises(Undecided) as why:
+        decide(request)
+
+    assert why.value.reason is UndecidedReason.RATE_MISSING
+    assert why.value.country in ("PT-20", "AT-JM")
+
+
+def test_a_request_that_names_no_territory_is_decided_as_it_was() -> None:
+    rates = (levied("ES", "21"),)
+
+    (tax,) = decide(request_at("table", FROM_DE, Buyer("ES", "CN"), (SAAS,), DAY, rates))
+
+    assert tax.jurisdiction == "ES"
 
 
 def test_several_taxes_of_one_place_are_all_levied() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -14,6 +15,12 @@ from billing.store.subscriptions.tax_facts import CustomerTaxFacts
 from billing.tax.vat_ids import BadVatId, read_vat_id
 from billing.tax.vat_prefixes import member_state_of
 
+_INSTEAD: Final = {
+    "XI": ": Northern Ireland is a part of GB for services",
+    "UK": ": the code of the United Kingdom is GB",
+    "EL": ": the code of Greece is GR",
+    "EU": ": name the member state",
+}
 _EXEMPT_MAX = 200
 _POSTAL_CODE_MAX = 20
 
@@ -79,7 +86,7 @@ def _check_place(order: TaxFactsOrder) -> None:
         if region or order.postal_code or order.vat_id:
             raise _bad_place("a region, a postal code and a VAT id are those of a country", None)
     elif not is_country(country):
-        raise _bad_place(f"{country!r} is no country", country)
+        raise _bad_place(f"{country!r} is no country{_INSTEAD.get(country, '')}", country)
     elif region is not None and not is_region(country, region):
         raise _bad_place(f"{region!r} is no region of {country}", country)
     for where, text, most in (

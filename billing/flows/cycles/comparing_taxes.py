@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from billing.plans.taxes import TaxRate
+from billing.plans.territories import territory_at
 from billing.rules.promises import Finding, FindingKind
 from billing.store.promises import taxed
 from billing.store.promises.taxed import DecidedInvoice
@@ -78,8 +79,15 @@ def _was_known(
     before = [check.confirmed for check in checks if check.at < at]
     answers = {each[-1] if each else None for each in (said, before)}
     answers |= {check.confirmed for check in checks if check.at == at}
-    place = (buyer.country, buyer.region, buyer.vat_id, buyer.exempt)
     return buyer.vat_confirmed in answers and any(
-        each is not None and place == (each.country, each.region, each.vat_id, each.exempt)
-        for each in places
+        each is not None and _is_place_of(buyer, each) for each in places
     )
+
+
+def _is_place_of(buyer: Buyer, facts: CustomerTaxFacts) -> bool:
+    """Tell whether facts are those of a buyer; earlier requests named no territory."""
+    known = (facts.country, facts.region, facts.vat_id, facts.exempt)
+    if (buyer.country, buyer.region, buyer.vat_id, buyer.exempt) != known:
+        return False
+    found = territory_at(facts.country, facts.region, facts.postal_code)
+    return buyer.territory in (None, None if found is None else found.name)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from billing.errors import Conflict, ErrorCode
 from billing.flows.policy import TaxPolicy
 from billing.plans.taxes import TaxRate, TaxTerms
+from billing.plans.territories import territory_at
 from billing.pricing import Facts
 from billing.rules.periods import to_local
 from billing.store.subscriptions import tax_facts, tax_rates
@@ -72,12 +73,14 @@ class TaxSources:
         if found is None:
             return Buyer()
         said = [each for each in self.checks.get(found.vat_id or "", ()) if each.at <= at]
+        territory = territory_at(found.country, found.region, found.postal_code)
         return Buyer(
             country=found.country,
             region=found.region,
             vat_id=found.vat_id,
             vat_confirmed=said[-1].confirmed if said else None,
             exempt=found.exempt,
+            territory=None if territory is None else territory.name,
         )
 
 
