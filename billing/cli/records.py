@@ -18,7 +18,7 @@ INVOICE_TAXES: Final = (
 )  # fmt: skip
 TAX_TOTALS: Final = (
     "jurisdiction", "name", "treatment", "rate", "currency", "invoices", "base", "amount",
-    "base_back", "amount_back", "owed",
+    "base_back", "amount_back", "base_lost", "refunded", "disputed", "written_off", "owed",
 )  # fmt: skip
 TAX_PAYABLE: Final = ("currency", "owed", "otherwise")
 TAX_RATES: Final = (

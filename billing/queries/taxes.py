@@ -1,11 +1,13 @@
 """Taxes by place: what was invoiced, what was taken back, and what the journal owes."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, text
 
+from billing.queries.taxes_lost import DISPUTE, REFUND, WRITE_OFF, LostTax, lost
 from billing.store.payments.tax_decisions import InvoiceTax, of_invoice
 from billing.store.rows import reader
 from billing.store.subscriptions.tax_rates import published as published_rates
@@ -26,7 +28,8 @@ class TaxTotal:
     """One tax of a place, in minor units: bases and amounts invoiced, and taken back again.
 
     What was taken back was credited by notes, or is of invoices that were voided, each when it
-    was.
+    was. What refunds without a note, lost disputes and write-offs took of it is told apart: their
+    bases together, and each one's tax; one that was reversed counts the other way then.
     """
 
     jurisdiction: str
@@ -39,18 +42,27 @@ class TaxTotal:
     amount: int
     base_back: int
     amount_back: int
+    base_lost: int = 0
+    refunded: int = 0
+    disputed: int = 0
+    written_off: int = 0
+
+    @property
+    def lost(self) -> int:
+        """What of the tax went back without a note."""
+        return self.refunded + self.disputed + self.written_off
 
     @property
     def owed(self) -> int:
-        """What is owed of it: invoiced less taken back."""
-        return self.amount - self.amount_back
+        """What is owed of it, as the journal has it: invoiced less all that went back."""
+        return self.amount - self.amount_back - self.lost
 
 
 @dataclass(frozen=True, slots=True)
 class TaxPayable:
-    """What the journal owes in taxes, and what of the difference to invoices was otherwise booked.
+    """What the journal owes in taxes, and by how much less that is than what is owed by place.
 
-    `otherwise` is what refunds without a note, disputes and write-offs took back.
+    `otherwise` is 0 where every part that went back is of a line.
     """
 
     currency: str
@@ -58,7 +70,6 @@ class TaxPayable:
     otherwise: int
 
 
-_total_of = reader(TaxTotal)
 _payable_of = reader(TaxPayable)
 
 _EVENTS: Final = """
@@ -103,9 +114,40 @@ _PAYABLE: Final = text(
 
 def totals(conn: Connection, since: datetime | None, until: datetime | None) -> list[TaxTotal]:
     """Return each tax of each place over a time, `until` not included; None doesn't narrow."""
-    return [_total_of(row) for row in conn.execute(_TOTALS, {"since": since, "until": until})]
+    rows = conn.execute(_TOTALS, {"since": since, "until": until})
+    found = {_of(each): each for each in (TaxTotal(**row._mapping) for row in rows)}
+    for each in lost(conn, since, until):
+        place = (each.jurisdiction, each.name, each.treatment, each.rate, each.currency)
+        found[place] = _with_lost(found.get(place) or TaxTotal(*place, 0, 0, 0, 0, 0), each)
+    return [found[place] for place in sorted(found, key=_in_order)]
 
 
 def payable(conn: Connection) -> list[TaxPayable]:
     """Return what the journal owes in taxes, by currency."""
-    return [_payable_of(row) for row in conn.execute(_PAYABLE)]
+    gone: Counter[str] = Counter()
+    for each in lost(conn, None, None):
+        gone[each.currency] += each.amount
+    found = [_payable_of(row) for row in conn.execute(_PAYABLE)]
+    return [replace(each, otherwise=each.otherwise - gone[each.currency]) for each in found]
+
+
+_Place = tuple[str, str, str, str, str]
+
+
+def _of(total: TaxTotal) -> _Place:
+    return total.jurisdiction, total.name, total.treatment, total.rate, total.currency
+
+
+def _in_order(place: _Place) -> _Place:
+    jurisdiction, name, treatment, rate, currency = place
+    return jurisdiction, currency, name, treatment, rate
+
+
+def _with_lost(total: TaxTotal, more: LostTax) -> TaxTotal:
+    return replace(
+        total,
+        base_lost=total.base_lost + more.base,
+        refunded=total.refunded + (more.amount if more.kind == REFUND else 0),
+        disputed=total.disputed + (more.amount if more.kind == DISPUTE else 0),
+        written_off=total.written_off + (more.amount if more.kind == WRITE_OFF else 0),
+    )

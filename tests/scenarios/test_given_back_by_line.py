@@ -12,6 +12,7 @@ from billing.errors import BillingError
 from billing.flows.credit_notes import issuing
 from billing.flows.credit_notes.drafting import Asked
 from billing.pricing import Return
+from billing.queries import taxes
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.credit_notes import Destination
 from billing.rules.money import Money
@@ -155,6 +156,12 @@ class Story:
         """Check that all lines, and what went back of them, are what the journal has."""
         self.check_lines()
         assert (self.world.findings(), self.told) == ([], self.told)
+        with self.world.engine.connect() as conn:
+            totals, payable = taxes.totals(conn, None, None), taxes.payable(conn)
+        assert min(each.owed for each in totals) >= 0
+        assert min(each.base - each.base_back - each.base_lost for each in totals) >= 0
+        owed = [("EUR", sum(each.owed for each in totals), 0)]
+        assert [(each.currency, each.owed, each.otherwise) for each in payable] == owed
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,6 +1,7 @@
 """Taxes, from the catalog to the invoice: decided first, stored, priced, and never left out."""
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -21,7 +22,7 @@ from billing.queries.explain import explain_invoice
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies
-from billing.rules.money import half_up
+from billing.rules.money import Money, half_up
 from billing.rules.promises import FindingKind
 from billing.store.engine import make_engine
 from billing.store.payments import invoices, tax_decisions
@@ -29,7 +30,12 @@ from billing.store.payments.invoices import Invoice
 from billing.store.payments.tax_decisions import InvoiceTax
 from billing.store.subscriptions import item_changes
 from billing.tax import Seller
-from tests.scenarios.money import give_back
+from tests.scenarios.money import (
+    apply_events_of_refund,
+    fail_at_provider,
+    give_back,
+    refund_row,
+)
 from tests.scenarios.test_item_changes import change
 from tests.scenarios.test_one_off_invoices import order
 from tests.scenarios.world import Subscriber, World, at
@@ -347,7 +353,76 @@ def test_a_refund_without_a_note_is_told_apart(world: World) -> None:
     with world.engine.connect() as conn:
         (total,), (payable,) = taxes.totals(conn, None, None), taxes.payable(conn)
 
-    assert (total.owed, payable.owed, payable.otherwise) == (2090, 0, 2090)
+    assert (total.amount, total.refunded, total.base_lost, total.owed) == (2090, 2090, 10999, 0)
+    assert (payable.owed, payable.otherwise) == (0, 0)
+    world.assert_everything_adds_up()
+
+
+CANADIAN = """
+[[tax_rate]]
+country = "CA"
+class = "saas"
+name = "GST"
+rate = "5"
+from = 2021-01-01
+
+[[tax_rate]]
+country = "CA"
+region = "QC"
+class = "saas"
+name = "QST"
+rate = "9.975"
+from = 2021-01-01
+"""
+
+
+def test_what_went_back_is_split_over_the_taxes_of_its_lines(world: World) -> None:
+    """A third of what was paid goes back, and a month later the refund fails: shares are by line."""
+    plan, _, _ = CATALOG.partition('[[plan]]\ncode = "notes-gross"')
+    canadian = plan.replace("EUR", "CAD").replace('"notes"', '"notes-ca"')
+    world.publish(canadian + CANADIAN)
+    sell_from(world, Seller("CA", frozenset({"CA-QC"})))
+    customer_id, provider_id = world.customer()
+    taxed_in(world, str(customer_id), country="CA", region="QC")
+    ada = world.subscribe(customer_id, provider_id, "notes-ca", "CAD")
+    world.run_until("2026-01-15")
+    refund = give_back(world, world.payment(ada).id, Money(4215, "CAD"))
+    world.settle()
+
+    assert lost_by(world) == [("CA", "GST", 3666, 184), ("CA-QC", "QST", 3666, 365)]
+    world.run_until("2026-02-15")
+    fail_at_provider(world, refund)
+    apply_events_of_refund(world, provider_refund_of(world, refund))
+
+    assert lost_by(world) == [("CA", "GST", 0, 0), ("CA-QC", "QST", 0, 0)]
+    assert lost_by(world, since="2026-02-01") == [
+        ("CA", "GST", -3666, -184), ("CA-QC", "QST", -3666, -365),
+    ]  # fmt: skip
+    world.assert_everything_adds_up()
+
+
+def lost_by(world: World, since: str | None = None) -> list[tuple[str, str, int, int]]:
+    with world.engine.connect() as conn:
+        found = taxes.totals(conn, None if since is None else at(since), None)
+        assert [each.otherwise for each in taxes.payable(conn)] == [0]
+    return [(each.jurisdiction, each.name, each.base_lost, each.lost) for each in found]
+
+
+def provider_refund_of(world: World, refund_id: UUID) -> str | None:
+    return refund_row(world, refund_id).provider_refund_id
+
+
+def test_a_write_off_is_lost_where_it_was_taxed(world: World) -> None:
+    customer_id, provider_id = world.customer("pm_card_chargeCustomerFail")
+    taxed_in(world, str(customer_id), country="IT")
+    world.subscribe(customer_id, provider_id, "notes", "EUR")
+
+    world.run_until("2026-03-15")
+
+    with world.engine.connect() as conn:
+        (total,), (payable,) = taxes.totals(conn, None, None), taxes.payable(conn)
+    assert (total.jurisdiction, total.base_lost, total.written_off) == ("IT", 10999, 2420)
+    assert (total.owed, payable.owed, payable.otherwise) == (0, 0, 0)
     world.assert_everything_adds_up()
 
 

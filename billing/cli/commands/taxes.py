@@ -26,8 +26,8 @@ def report(session: Session, first: datetime | None, last: datetime | None, outp
     """Sum up taxes by place, name, treatment and rate.
 
     Invoices count when they were issued; credit notes and voids take their share back when they
-    were. What is owed is told by the journal, too: refunds without a credit note, disputes and
-    write-offs took something back of it, whatever the place.
+    were. So do refunds without a credit note, lost disputes and write-offs, each in a column of its
+    own. What is owed is told by the journal, too.
     """
     from billing.queries import taxes as queries
 
