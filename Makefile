@@ -86,6 +86,7 @@ proto: $(STAMP) ## generate billing/api/generated anew from proto/
 		--python_out=. --pyi_out=. --grpc_python_out=. \
 		billing/api/generated/perennial/v1/payments.proto \
 		billing/api/generated/perennial/v1/subscriptions.proto \
+		billing/api/generated/perennial/v1/taxes.proto \
 		billing/api/generated/perennial/v1/usage.proto
 
 lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashes, for every platform

@@ -67,12 +67,18 @@ _NAMED: Final = (
     ("Madeira", _OWN, "PT", "30", "", "90 91 92 93 94"),
     ("Jungholz and Mittelberg", _OWN, "AT", "JM", "", "6691 6991 6992 6993"),
 )  # fmt: skip
-_BY_REGION: Final[dict[tuple[str, str], Territory]] = {}
-_BY_POSTAL_CODE: Final[dict[tuple[str, str], Territory]] = {}
-for _name, _kind, _country, _region, _further, _codes in _NAMED:
-    _made = Territory(_name, _kind, _country, _region)
-    _BY_REGION |= {(_country, each): _made for each in (_region, *_further.split())}
-    _BY_POSTAL_CODE |= {(_country, each): _made for each in _codes.split()}
+_EVERY: Final = tuple(
+    (Territory(name, kind, country, region), further, codes)
+    for name, kind, country, region, further, codes in _NAMED
+)
+_BY_REGION: Final = {
+    (each.country, region): each
+    for each, further, _ in _EVERY
+    for region in (each.region, *further.split())
+}
+_BY_POSTAL_CODE: Final = {
+    (each.country, code): each for each, _, codes in _EVERY for code in codes.split()
+}
 _PART_OF: Final = {
     "MC": Territory("Monaco", TerritoryKind.PART_OF, "FR"),
     "IM": Territory("Isle of Man", TerritoryKind.PART_OF, "GB"),

@@ -10,6 +10,8 @@ from billing.api.generated.perennial.v1 import (
     payments_pb2_grpc,
     subscriptions_pb2,
     subscriptions_pb2_grpc,
+    taxes_pb2,
+    taxes_pb2_grpc,
     usage_pb2,
     usage_pb2_grpc,
 )
@@ -22,10 +24,12 @@ from billing.api.rpc_subscriptions import (
     CreditService,
     SubscriptionService,
 )
+from billing.api.rpc_taxes import TAX_SCOPES, CustomerTaxService
 from billing.api.rpc_usage import USAGE_SCOPES, UsageService
 
 _PAYMENTS: Final[FileDescriptor] = payments_pb2.DESCRIPTOR
 _SUBSCRIPTIONS: Final[FileDescriptor] = subscriptions_pb2.DESCRIPTOR
+_TAXES: Final[FileDescriptor] = taxes_pb2.DESCRIPTOR
 _USAGE: Final[FileDescriptor] = usage_pb2.DESCRIPTOR
 
 
@@ -50,6 +54,12 @@ def rpc_services(services: Services) -> Sequence[ServedService]:
             CreditService(services.credit, services.credit_notes, counted),
             subscriptions_pb2_grpc.add_CreditServiceServicer_to_server,
             CREDIT_SCOPES,
+        ),
+        ServedService(
+            _TAXES.services_by_name["TaxService"],
+            CustomerTaxService(services.engine, services.customers, counted),
+            taxes_pb2_grpc.add_TaxServiceServicer_to_server,
+            TAX_SCOPES,
         ),
         ServedService(
             _USAGE.services_by_name["UsageService"],

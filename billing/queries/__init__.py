@@ -26,4 +26,5 @@ __all__ = [
     "timeline_facts",
     "totals",
     "usage",
+    "usage_closed",
 ]

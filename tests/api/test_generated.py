@@ -28,6 +28,7 @@ def test_the_generated_code_is_that_of_the_proto_files(tmp_path: Path) -> None:
     assert [file.name for file in made] == [
         "payments_pb2.py", "payments_pb2.pyi", "payments_pb2_grpc.py",
         "subscriptions_pb2.py", "subscriptions_pb2.pyi", "subscriptions_pb2_grpc.py",
+        "taxes_pb2.py", "taxes_pb2.pyi", "taxes_pb2_grpc.py",
         "usage_pb2.py", "usage_pb2.pyi", "usage_pb2_grpc.py",
     ]  # fmt: skip
     for file in made:

@@ -377,7 +377,7 @@ from = 2021-01-01
 
 
 def test_what_went_back_is_split_over_the_taxes_of_its_lines(world: World) -> None:
-    """A third of what was paid goes back, and a month later the refund fails: shares are by line."""
+    """A third of what was paid goes back, and a month later the refund fails."""
     plan, _, _ = CATALOG.partition('[[plan]]\ncode = "notes-gross"')
     canadian = plan.replace("EUR", "CAD").replace('"notes"', '"notes-ca"')
     world.publish(canadian + CANADIAN)

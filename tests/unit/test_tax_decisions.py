@@ -2,6 +2,7 @@
 
 from datetime import date
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -119,7 +120,7 @@ def test_where_something_is_taxed(
 
 
 def in_territory(
-    country: str, region: str | None = None, postal_code: str | None = None, **more: str
+    country: str, region: str | None = None, postal_code: str | None = None, **more: Any
 ) -> Buyer:
     found = territory_at(country, region, postal_code)
     return Buyer(country, region, territory=None if found is None else found.name, **more)

@@ -14,9 +14,14 @@ from billing.cli.session import Session, person
 
 if TYPE_CHECKING:
     from billing.flows.settlement.tie_out import CloseReport
+    from billing.queries.usage_closed import ReceivedUsage
 
 _BALANCES = ("code", "currency", "debit", "credit", "balance")
 _TIE_OUT = ("account", "currency", "clearing", "provider", "unexplained", "why")
+_RECEIVED = ("outcome", "events")
+_USAGE = (
+    "month", "meter", "periods", "counted", "billed", "late", "unbilled", "forgiven", "waiting",
+)  # fmt: skip
 _CYCLES = ("why", "count")
 _DIGESTS = ("cycle_id", "subscription_id", "n", "zone")
 
@@ -46,7 +51,7 @@ def preview(session: Session, output: Output) -> None:
 @output_option
 @click.pass_obj
 def show(session: Session, offline: bool, provider: str | None, output: Output) -> int:
-    """Show the close report: cycles, trial balance, provider tie-out.
+    """Show the close report: cycles, trial balance, taxes, usage, provider tie-out.
 
     Per account and currency, psp_clearing equals the provider's balance, or the report says why
     not. Ends with 3 when something is unexplained.
@@ -62,6 +67,8 @@ def show(session: Session, offline: bool, provider: str | None, output: Output) 
             "open_cycles": _CYCLES,
             "trial_balance": _BALANCES,
             "taxes": TAX_TOTALS,
+            "usage_received": _RECEIVED,
+            "usage": _USAGE,
             "tie_out": _TIE_OUT,
         },
     )
@@ -117,8 +124,17 @@ def _record(found: "CloseReport") -> dict[str, Any]:
         "open_cycles": [{"why": why, "count": n} for why, n in found.waiting.items()],
         "trial_balance": [asdict(row) for row in found.trial_balance],
         "taxes": [{**plain(each), "owed": each.owed} for each in found.taxes],
+        "usage_received": _received(found.received),
+        "usage": [asdict(row) for row in found.usage],
         "tie_out": [_line(line.to_json()) for line in found.tie_out or ()],
     }
+
+
+def _received(received: "ReceivedUsage") -> list[dict[str, Any]]:
+    """Return how many events had which outcome; refused ones by their reason, too."""
+    figures = {name: value for name, value in asdict(received).items() if name != "reasons"}
+    figures |= {f"refused: {reason}": events for reason, events in received.reasons.items()}
+    return [{"outcome": name, "events": events} for name, events in figures.items() if events]
 
 
 def _line(line: Mapping[str, Any]) -> dict[str, Any]:

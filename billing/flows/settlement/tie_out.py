@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 from billing.flows.cycles import closing as closing
 from billing.flows.settlement import payout_tie_out
 from billing.flows.settlement.step_run import StepRun
-from billing.queries import taxes
+from billing.queries import taxes, usage_closed
 from billing.queries.taxes import TaxTotal
+from billing.queries.usage_closed import MonthOfUsage, ReceivedUsage
 from billing.rules.actor import RECONCILER
 from billing.rules.reconciliation import BreakFound, BreakKind, RunSource, RunState, TieOutReason
 from billing.store.journal.reads import TrialBalanceRow, trial_balance
@@ -154,7 +155,7 @@ def _unexplained_before(conn: Connection, step: StepRun) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class CloseReport:
-    """The close report: cycles, why some are open, trial balance, taxes by place, and tie-out.
+    """The close report: cycles, why some are open, trial balance, taxes by place, usage, tie-out.
 
     `ready` cycles close at the next run. `tie_out` is None where the provider wasn't asked.
     """
@@ -167,6 +168,8 @@ class CloseReport:
     last_closed_at: datetime | None
     trial_balance: Sequence[TrialBalanceRow]
     taxes: Sequence[TaxTotal]
+    received: ReceivedUsage
+    usage: Sequence[MonthOfUsage]
     tie_out: Sequence[TieOut] | None
 
     @property
@@ -200,6 +203,8 @@ def report(
         last_closed_at=counts.last_closed_at,
         trial_balance=trial_balance(conn),
         taxes=taxes.totals(conn, None, None),
+        received=usage_closed.received_usage(conn),
+        usage=usage_closed.by_month(conn),
         tie_out=None
         if balances is None
         else [
