@@ -58,6 +58,7 @@ class WebhookEndpoint:
         self.secrets = secrets
         app = FastAPI(openapi_url=None)
         app.include_router(webhooks.router)
+        app.include_router(webhooks.questions)
         if secrets:
             app.state.webhooks = dict.fromkeys(
                 [ACCOUNT],
@@ -94,6 +95,10 @@ class WebhookEndpoint:
         """Post a body as it is; an underscore in a header's name is a dash."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return requests.post(self.url, data=body, headers=named, timeout=PATIENCE)
+
+    def ask(self, **query: str) -> requests.Response:
+        """Ask the endpoint something, as a provider may before it delivers there."""
+        return requests.get(self.url, params=query, timeout=PATIENCE)
 
     def deliver(
         self,

@@ -84,6 +84,7 @@ def create_app(
     app.state.services = services
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(known_query)])
+    app.include_router(webhooks.questions)
     webhooks.install(app, runtime, metrics)
     _tell_problems(app, services)
     app.add_middleware(

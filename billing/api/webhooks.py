@@ -3,7 +3,8 @@
 Only the signature makes a delivery genuine, so the endpoint reads the body unchanged and parses
 nothing before the check. It commits the event before it answers 200, so an acknowledged event can't
 be lost; when it can't commit, it answers 503 and the provider delivers again. The endpoint handles
-no event. A genuine event that isn't for this engine is answered with 200 and not kept. A refusal
+no event. A provider that asks whether the endpoint is ours before it delivers there is answered by
+GET. A genuine event that isn't for this engine is answered with 200 and not kept. A refusal
 has only a status, which is all that the provider's dashboard shows; the log and the counters have
 the reason.
 """
@@ -16,9 +17,10 @@ from typing import Final
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 
 from billing.errors import BadInput, first_line
 from billing.flows.webhooks import inbox as flow
@@ -38,6 +40,8 @@ THREADS: Final = 4
 _RETRY_SECONDS: Final = "5"
 
 router = APIRouter()
+questions = APIRouter()
+"""What providers ask the endpoint, with parameters of their own in the query."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ class Intake:
     def check(self, headers: Mapping[str, str]) -> None:
         """Check the headers of a delivery, before its body is read. Raises: SignatureRefused."""
         self.kind.check_headers(headers, wall=self.wall(), tolerance=self.tolerance)
+
+    def answer(self, query: Mapping[str, str]) -> str | None:
+        """Return the answer to a provider's question about the endpoint; None where it has none."""
+        answers = self.kind.answer_challenge
+        return None if answers is None else answers(query, self.secrets)
 
     def take(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         """Keep a delivery and return its event. Raises: SignatureRefused, WrongDelivery."""
@@ -136,6 +145,17 @@ async def delivery(request: Request, provider: str) -> JSONResponse:
     if body is None:
         return _refuse(intake, 413, "too_large", f"it has more than {LONGEST_DELIVERY} bytes")
     return await to_thread.run_sync(_take, intake, body, request.headers, limiter=intake.turns)
+
+
+@questions.get(PATH, include_in_schema=False)
+async def challenge(request: Request, provider: str) -> Response:
+    """Answer a provider that asks whether the endpoint is ours; nobody else has a question here."""
+    intakes: Mapping[str, Intake] = getattr(request.app.state, "webhooks", {})
+    intake = intakes.get(provider)
+    answer = intake.answer(dict(request.query_params)) if intake is not None else None
+    if answer is None:
+        raise HTTPException(405)
+    return PlainTextResponse(answer)
 
 
 async def _body(request: Request) -> bytes | None:

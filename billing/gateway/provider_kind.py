@@ -56,13 +56,23 @@ class CheckHeaders(Protocol):
         ...
 
 
+class AnswerChallenge(Protocol):
+    """Answers the question by which a provider makes sure that an endpoint is ours."""
+
+    def __call__(self, query: Mapping[str, str], secrets: Sequence[str]) -> str | None:
+        """Return the answer's text; None for a query that asks nothing of the kind."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderKind:
     """The facts of a kind of provider, known without a connection.
 
     `decline_codes` and `operations` are all labels that its metrics can have; `event_types` are
     those that its webhook endpoint has to listen to. `delivery_type` is the content type of its
-    deliveries. `reports` reads its settlement reports, where it has such files.
+    deliveries; `repeats_for`: how long after its time one may still be repeated as it was.
+    `answer_challenge` answers a provider that asks an endpoint before it delivers there.
+    `reports` reads its settlement reports, where it has such files.
     """
 
     capabilities: Capabilities
@@ -74,3 +84,5 @@ class ProviderKind:
     read_delivery: ReadDelivery
     reports: ReportReader | None = None
     delivery_type: str = "application/json"
+    repeats_for: timedelta = timedelta(0)
+    answer_challenge: AnswerChallenge | None = None

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import braintree
 import pytest
 import requests
 from fastapi import FastAPI
@@ -120,6 +121,47 @@ def test_a_form_is_taken_by_the_kind_of_provider_that_posts_forms(
         (row,) = kept(engine)
         assert (row.type, row.object_id) == ("transaction_settled", "sale_1")
         assert endpoint.counted("signature_failures", reason="no_match") == 1
+
+
+CHALLENGE = "20f9f8ed05f77439fe955c977e4c8a53"
+
+
+def test_a_provider_that_asks_whether_the_endpoint_is_ours_is_answered_with_the_accounts_keys(
+    engine: Engine,
+) -> None:
+    keys = braintree.Configuration(
+        braintree.Environment.Sandbox, "merchant", "public", private_key="private"
+    )
+    wanted = braintree.BraintreeGateway(keys).webhook_notification.verify(CHALLENGE)
+    with WebhookEndpoint(engine, "public:private", kind="braintree") as endpoint:
+        answer = endpoint.ask(bt_challenge=CHALLENGE)
+
+        assert (answer.status_code, answer.text) == (200, wanted)
+        assert answer.headers["content-type"].startswith("text/plain")
+        payload = "PHhtbD4" * 4
+        for question in ({}, {"bt_challenge": payload}, {"bt_challenge": ""}, {"other": CHALLENGE}):
+            assert endpoint.ask(**question).status_code == 405
+
+
+def test_who_has_no_question_is_answered_as_before(endpoint: WebhookEndpoint) -> None:
+    assert endpoint.ask(bt_challenge=CHALLENGE).status_code == 405
+
+
+def test_a_delivery_that_is_repeated_with_its_first_time_is_taken_for_as_long_as_it_is_repeated(
+    engine: Engine,
+) -> None:
+    with WebhookEndpoint(engine, "public:private", kind="braintree") as endpoint:
+        now = int(endpoint.clock.wall().timestamp())
+        subject = {"id": "sale_1", "type": "sale"}
+
+        def posted(age: timedelta) -> int:
+            at = now - int(age.total_seconds())
+            content = payload_of("transaction_settled", at, "transaction", subject)
+            form = form_of(content, [("public", "private")], "good")
+            return endpoint.post(form, content_type=FORM).status_code
+
+        assert [posted(timedelta(hours=hours)) for hours in (0, 1, 24, 25)] == [200, 200, 200, 400]
+        assert endpoint.counted("signature_failures", reason="too_old") == 1
 
 
 # --- not believed -------------------------------------------------------------------------------

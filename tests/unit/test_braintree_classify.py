@@ -105,6 +105,13 @@ def test_a_rejected_duplicate_is_no_decline(reason: str | None) -> None:
     assert outcome.error_class == "conflict"
 
 
+def test_an_order_that_paypal_was_paid_for_is_no_decline() -> None:
+    outcome = of("processor_declined", code="2069", response_type="hard_declined")
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.error_class == "conflict"
+
+
 def test_another_rejection_is_a_decline() -> None:
     outcome = of("gateway_rejected", rejection="cvv")
 

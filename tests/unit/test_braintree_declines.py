@@ -14,9 +14,11 @@ SOFT, NEEDS_CUSTOMER, HARD = DeclineClass
     ("code", "kind", "expected"),
     [
         ("2000", "soft_declined", SOFT), ("2001", "soft_declined", SOFT),
-        ("3000", "soft_declined", SOFT), ("2074", "soft_declined", SOFT),
+        ("3000", "soft_declined", SOFT), ("2046", "soft_declined", SOFT),
         ("2004", "hard_declined", NEEDS_CUSTOMER), ("2010", "hard_declined", NEEDS_CUSTOMER),
-        ("2013", "hard_declined", HARD), ("2070", "hard_declined", HARD),
+        ("2013", "hard_declined", HARD), ("2108", "hard_declined", HARD),
+        ("2070", "hard_declined", NEEDS_CUSTOMER), ("2074", "hard_declined", NEEDS_CUSTOMER),
+        ("2066", "hard_declined", SOFT), ("2087", "hard_declined", SOFT),
         ("4001", None, SOFT), ("4005", None, HARD),
         ("gateway_rejected_cvv", None, NEEDS_CUSTOMER), ("gateway_rejected_fraud", None, HARD),
         ("2999", "soft_declined", SOFT), ("2999", "hard_declined", HARD), ("2999", None, SOFT),

@@ -33,6 +33,7 @@ from billing.rules.payments import RefusalReason
 
 # The payment method is gone, or isn't this customer's any more.
 _METHOD_GONE: Final = frozenset({"91516", "91518"})
+_ORDER_PAID: Final = "2069"  # at PayPal, which blocks a second payment for an order
 NOT_AUTHORISED: Final = "91507"
 NOT_VOIDABLE: Final = "91504"
 _REFUSED: Final = frozenset({FaultKind.INVALID_REQUEST})
@@ -126,16 +127,26 @@ def _by_status(sale: Sale, request_id: str | None) -> Outcome:
 
 
 def declined_by(sale: Sale, request_id: str | None = None) -> Declined | Unknown:
-    """Return the decline that a transaction records; a rejected duplicate is none of the card."""
+    """Return the decline that a transaction records; a rejected duplicate is none of the card.
+
+    PayPal's refusal of a second payment for one order is such a duplicate: each of our attempts has
+    an order id of its own.
+    """
+    if _is_duplicate(sale):
+        message = f"{sale.id} was rejected as a duplicate: another transaction is there"
+        return Unknown(FaultKind.CONFLICT, message, None, request_id)
     if sale.status == "gateway_rejected":
-        if sale.rejection in (None, "duplicate"):
-            message = f"{sale.id} was rejected as a duplicate: another transaction is there"
-            return Unknown(FaultKind.CONFLICT, message, None, request_id)
         word, message = f"{REJECTED}{sale.rejection}", f"rejected by the gateway: {sale.rejection}"
     else:
         word, message = sale.code or sale.status, sale.message
     code, decline_class, advice = classify(word, sale.response_type, sale.advice)
     return Declined(code, decline_class, advice, message, sale.id, request_id)
+
+
+def _is_duplicate(sale: Sale) -> bool:
+    if sale.status == "gateway_rejected":
+        return sale.rejection in (None, "duplicate")
+    return sale.status == "processor_declined" and sale.code == _ORDER_PAID
 
 
 def difference_from(sale: Sale, request: ChargeRequest, order_id: str | None) -> str | None:

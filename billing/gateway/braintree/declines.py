@@ -17,27 +17,33 @@ _AUTHENTICATION: Final = "2099"  # of the cardholder: the payment waits, the car
 
 # A later attempt may succeed: documented as soft declines, or a state of the processor's.
 _SOFT: Final = """
-    2000 2001 2002 2003 2016 2025 2026 2034 2035 2038 2040 2042 2046 2048 2057 2062 2074 2092 3000
+    2000 2001 2002 2003 2016 2025 2026 2034 2035 2038 2040 2042 2046 2048 2057 2062 2078 2080 2092
+    2101 2102 2103 2104 2105 2106 3000
     4001 4003 4004 4006 4018 4019 4020 4021 4022 4023 4024
     gateway_rejected_application_incomplete gateway_rejected_manual_transaction
 """
-# Hard declines that another date, number, code or address, or another card, sets right.
+# Documented as hard, but about our account, which we set right: no customer is given up for it.
+_OUR_ACCOUNT: Final = """
+    2023 2028 2030 2045 2055 2056 2058 2063 2064 2066 2068 2079 2081 2087 2088 2089 2091 2100
+"""
+# Hard declines that the customer sets right: by another date, number, code, address or card, with
+# their bank, or in their PayPal account, also where they took the agreement back.
 _NEEDS_CUSTOMER: Final = """
-    2004 2006 2010 2022 2024 2051 2059 2060
+    2004 2006 2010 2022 2024 2041 2044 2051 2059 2060 2070 2071 2072 2074 2075 2076 2082 2083 2084
+    2086 2093 2107
     gateway_rejected_avs gateway_rejected_avs_and_cvv gateway_rejected_cvv
     gateway_rejected_three_d_secure gateway_rejected_token_issuance
 """
 _HARD: Final = """
-    2005 2007 2008 2009 2011 2012 2013 2014 2015 2017 2018 2019 2020 2021 2023 2027 2028 2029 2030
-    2031 2032 2033 2036 2037 2039 2041 2043 2044 2045 2047 2049 2050 2053 2054 2055 2056 2058 2061
-    2063 2064 2065 2066 2067 2068 2069 2070 2071 2072 2073 2075 2076 2077 2079 2081 2082 2083 2084
-    2085 2086 2087 2088 2089 2090 2091 2093 2094 2095 2096 2097 2098 2100 4005
+    2005 2007 2008 2009 2011 2012 2013 2014 2015 2017 2018 2019 2020 2021 2027 2029 2031 2032 2033
+    2036 2037 2039 2043 2047 2049 2050 2052 2053 2054 2061 2065 2067 2069 2073 2077 2085 2090 2094
+    2095 2096 2097 2098 2108 4005
     gateway_rejected_excessive_retry gateway_rejected_fraud gateway_rejected_risk_threshold
 """
 
 
 DECLINE_CLASSES: Final = classes(
-    (DeclineClass.SOFT, _SOFT),
+    (DeclineClass.SOFT, _SOFT + _OUR_ACCOUNT),
     (DeclineClass.NEEDS_CUSTOMER, _NEEDS_CUSTOMER),
     (DeclineClass.HARD, _HARD),
 )

@@ -28,6 +28,7 @@ from billing.gateway.untrusted import Malformed, mapping, required, text
 
 _FIELDS: Final = {"bt_signature", "bt_payload"}
 _DIGEST: Final = re.compile(r"[0-9a-f]{40}")
+_CHALLENGE: Final = re.compile(r"[0-9a-f]{20,32}")
 _NO_XML: Final = (ValueError, TypeError, AttributeError, RecursionError, ExpatError)
 _NAME: Final = re.compile(r"[!-~]{1,255}")
 
@@ -50,6 +51,17 @@ def verify(
     event = _event(payload)
     check_age("notification", wall - event.created, tolerance)
     return event
+
+
+def answer_to(challenge: str, secrets: Sequence[str]) -> str | None:
+    """Return the public key and the digest of a challenge; None for what is no challenge.
+
+    A challenge is too short, and of too few characters, to be the payload of a delivery.
+    """
+    if not _CHALLENGE.fullmatch(challenge):
+        return None
+    public, private = _pair(secrets[0])
+    return f"{public}|{Crypto.sha1_hmac_hash(private, challenge)}"
 
 
 def _pair(secret: str) -> tuple[str, str]:

@@ -14,6 +14,9 @@ from billing.gateway.provider_kind import Access, ProviderKind
 # A day's money is shown once the bank has it, and its fees the day after.
 MOVEMENTS_LAG: Final = timedelta(days=3)
 
+# What isn't taken is delivered again every hour for a day, with the time that it had at first.
+DELIVERIES_REPEATED: Final = timedelta(hours=24)
+
 CAPABILITIES: Final = Capabilities(
     # Braintree keeps a key for 30 days; the rest is for our own delays.
     key_max_age=timedelta(days=29),
@@ -64,7 +67,18 @@ def read_delivery(
     """
     from billing.gateway.braintree.delivery import verify
 
-    return verify(body, secrets, wall=wall, tolerance=tolerance)
+    return verify(body, secrets, wall=wall, tolerance=DELIVERIES_REPEATED + tolerance)
+
+
+def answer_challenge(query: Mapping[str, str], secrets: Sequence[str]) -> str | None:
+    """Return the answer to a challenge, which proves that we have the keys; None where it is none.
+
+    The control panel asks an endpoint so when it is added.
+    """
+    from billing.gateway.braintree.delivery import answer_to
+
+    challenge = query.get("bt_challenge")
+    return None if challenge is None else answer_to(challenge, secrets)
 
 
 BRAINTREE: Final = ProviderKind(
@@ -76,4 +90,6 @@ BRAINTREE: Final = ProviderKind(
     check_headers=check_headers,
     read_delivery=read_delivery,
     delivery_type="application/x-www-form-urlencoded",
+    repeats_for=DELIVERIES_REPEATED,
+    answer_challenge=answer_challenge,
 )

@@ -56,7 +56,8 @@ _CARD_STEPS = {
 }
 _PAYPAL_STEPS = {
     "ok": OK,
-    "decline": "2074",
+    "decline": "2046",
+    "funding": "2074",
     "revoked": "2070",
     "locked": "2075",
     "cannot_pay": "2076",

@@ -54,6 +54,7 @@ _DECLINES = """
 2049 hard Invalid SKU Number
 2050 hard Invalid Credit Plan
 2051 hard Credit Card Number does not match method of payment
+2052 hard Invalid Level III Purchase
 2053 hard Card reported as lost or stolen
 2054 hard Reversal amount does not match authorization amount
 2055 hard Invalid Transaction Division Number
@@ -75,12 +76,14 @@ _DECLINES = """
 2071 hard PayPal Payee Account Invalid Or Does Not Have a Confirmed Email
 2072 hard PayPal Payee Email Incorrectly Formatted
 2073 hard PayPal Validation Error
-2074 soft Funding Instrument In The PayPal Account Was Declined By The Processor Or Bank, \
+2074 hard Funding Instrument In The PayPal Account Was Declined By The Processor Or Bank, \
 Or It Can't Be Used For This Payment
 2075 hard Payer Account Is Locked Or Closed
 2076 hard Payer Cannot Pay For This Transaction With PayPal
-2077 hard Transaction RefusedRequest Due To PayPal Risk Model
+2077 hard Transaction Refused Due To PayPal Risk Model
+2078 soft Invalid Secure Payment Data
 2079 hard PayPal Merchant Account Configuration Error
+2080 soft Invalid user credentials
 2081 hard PayPal pending payments are not supported
 2082 hard PayPal Domestic Transaction Required
 2083 hard PayPal Phone Number Required
@@ -90,7 +93,7 @@ Or It Can't Be Used For This Payment
 2087 hard PayPal reference transactions not enabled for your account
 2088 hard Currency not enabled for your PayPal seller account
 2089 hard PayPal payee email permission denied for this request
-2090 hard PayPal account not configured to refund more than settled amount
+2090 hard PayPal or Venmo account not configured to refund more than settled amount
 2091 hard Currency of this transaction must match currency of your PayPal account
 2092 soft No Data Found - Try Another Verification Method
 2093 hard PayPal payment method is invalid
@@ -101,6 +104,14 @@ Or It Can't Be Used For This Payment
 2098 hard PayPal authorization count limit exceeded
 2099 soft Cardholder Authentication Required
 2100 hard PayPal channel initiated billing not enabled for your account
+2101 soft Additional authorization required
+2102 soft Incorrect PIN
+2103 soft PIN try exceeded
+2104 soft Offline Issuer Declined
+2105 soft Cannot Authorize at this time (Life cycle)
+2106 soft Cannot Authorize at this time (Policy)
+2107 hard Card Not Activated
+2108 hard Closed Card
 3000 soft Processor Network Unavailable - Try Again
 """
 _TABLE = {

@@ -279,8 +279,10 @@ def test_an_environment_that_braintree_does_not_have_is_refused(shop: Shop) -> N
             None,
         ),
         ("sbx_card_gateway_fraud", "gateway_rejected_fraud", DeclineClass.HARD, None),
-        ("sbx_paypal_decline", "2074", DeclineClass.SOFT, None),
-        ("sbx_paypal_revoked", "2070", DeclineClass.HARD, None),
+        ("sbx_paypal_decline", "2046", DeclineClass.SOFT, None),
+        ("sbx_paypal_funding", "2074", DeclineClass.NEEDS_CUSTOMER, None),
+        ("sbx_paypal_revoked", "2070", DeclineClass.NEEDS_CUSTOMER, None),
+        ("sbx_paypal_code2087", "2087", DeclineClass.SOFT, None),
         ("sbx_paypal_settlement_declined", "4001", DeclineClass.SOFT, None),
     ],
 )

@@ -80,6 +80,12 @@ def test_an_old_delivery_is_refused(world: ProviderWorld) -> None:
     sent = world.delivery("payment_1", BEGIN)
 
     with pytest.raises(SignatureRefused) as refused:
-        read(world, sent, BEGIN + TOLERANCE + timedelta(seconds=1))
+        read(world, sent, BEGIN + world.kind.repeats_for + TOLERANCE + timedelta(seconds=1))
 
     assert refused.value.reason == "too_old"
+
+
+def test_a_delivery_is_taken_for_as_long_as_its_kind_repeats_it(world: ProviderWorld) -> None:
+    sent = world.delivery("payment_1", BEGIN)
+
+    assert read(world, sent, BEGIN + world.kind.repeats_for + TOLERANCE).object_id == "payment_1"
