@@ -85,7 +85,8 @@ class Gateways:
             raise BadInput(
                 f"there is no provider {provider!r} in the configuration",
                 where="providers",
-                remedy=f"add the section [providers.{provider}] again: rows name it",
+                remedy=f"{_choice(self.names)}; where rows name it, add its section"
+                f" [providers.{provider}] again",
             )
         return provider
 
@@ -110,6 +111,10 @@ class Gateways:
         """Yield each account's name and gateway, in the order of the configuration."""
         for name in self.names:
             yield name, self.of(name)
+
+
+def _choice(names: Sequence[str]) -> str:
+    return f"the accounts are {', '.join(names)}" if len(names) > 1 else f"there is {names[0]}"
 
 
 def _nowhere(name: str) -> Gateway:

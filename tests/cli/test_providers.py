@@ -1,5 +1,7 @@
 """`billing providers`: the accounts of the configuration, and whether they answer."""
 
+import json
+
 from tests.cli.world import World
 
 TWO = {
@@ -35,8 +37,33 @@ def test_an_account_that_answers_is_told_from_one_that_does_not(world: World) ->
     assert "nordic" not in only.stdout
 
 
+def test_a_merchant_account_that_is_not_there_is_told_before_anybody_is_charged(
+    world: World,
+) -> None:
+    section = "BILLING__PROVIDERS__WALLETS__"
+    env = {
+        "BILLING__PROVIDERS__STRIPE__DEFAULT": "true",
+        f"{section}KIND": "braintree",
+        f"{section}API_BASE": world.sandbox_url,
+        f"{section}MERCHANT_ID": "wallets",
+        f"{section}PUBLIC_KEY": "public_wallets",
+        f"{section}PRIVATE_KEY": "private",
+    }
+    named = {f"{section}MERCHANT_ACCOUNTS__EUR": "shop_eur"}
+
+    good = world.run("providers", "check", "wallets", **env)
+    missing = world.run("providers", "check", "wallets", "-o", "json", **env, **named)
+
+    assert good.exit_code == 0
+    (found,) = json.loads(missing.stdout)
+    assert (missing.exit_code, found["result"]) == (3, "problem")
+    assert "shop_eur takes nothing, and not EUR" in found["words"]
+    assert "takes EUR" in found["remedy"]
+
+
 def test_an_account_that_nobody_configured_is_named(world: World) -> None:
     asked = world.run("providers", "check", "southern")
 
     assert asked.exit_code == 2
     assert "there is no provider 'southern'" in asked.stderr
+    assert "there is stripe" in asked.stderr

@@ -83,7 +83,8 @@ def test_every_account_at_a_provider_is_looked_at(world: World) -> None:
 
     code, found = looked(world, **another)
 
-    assert (code, found["provider"][0]) == (4, "unavailable")
+    assert code == 4
+    assert (found["provider stripe"][0], found["provider nordic"][0]) == ("ok", "unavailable")
 
 
 def test_looking_leaves_no_trace(world: World) -> None:

@@ -36,12 +36,23 @@ def _look(session: Session) -> Iterator[Looked]:
     for name, needs, check in _CHECKS:
         missing = [need for need in needs if need in bad]
         if missing:
-            found = Looked(name, "skipped", f"needs the {missing[0]}")
+            found = [Looked(name, "skipped", f"needs the {missing[0]}")]
+        elif check is None:
+            found = _accounts(session, name)
         else:
-            found = looked(name, partial(check, session))
-        if found.result != "ok":
+            found = [looked(name, partial(check, session))]
+        if any(each.result != "ok" for each in found):
             bad.add(name)
-        yield found
+        yield from found
+
+
+def _accounts(session: Session, check: str) -> list[Looked]:
+    """Look at every account; the check is called by its name where there are several."""
+    names = list(session.settings.providers)
+    return [
+        looked(check if len(names) == 1 else f"{check} {name}", partial(answers, session, name))
+        for name in names
+    ]
 
 
 def _config(session: Session) -> str:
@@ -126,13 +137,6 @@ def _redis(session: Session) -> str:
     return "answers"
 
 
-def _provider(session: Session) -> str:
-    told = {name: answers(session, name) for name in session.runtime.gateways.names}
-    if len(told) == 1:
-        return next(iter(told.values()))
-    return "; ".join(f"{name}: {words}" for name, words in told.items())
-
-
 def _clock(session: Session) -> str:
     """Leases run on real time: this machine and the database have to agree on it."""
     from billing.queries.database import server_clock
@@ -149,13 +153,13 @@ def _clock(session: Session) -> str:
     return f"agrees with the database; for the engine it is {session.now():%Y-%m-%d %H:%M} UTC"
 
 
-_CHECKS: Final[tuple[tuple[str, tuple[str, ...], Callable[[Session], str]], ...]] = (
+_CHECKS: Final[tuple[tuple[str, tuple[str, ...], Callable[[Session], str] | None], ...]] = (
     ("configuration", (), _config),
     ("catalog", ("configuration",), _catalog),
     ("database", ("configuration",), _database),
     ("schema", ("configuration", "database"), _schema),
     ("write access", ("configuration", "database", "schema"), _writes),
     ("Redis", ("configuration",), _redis),
-    ("provider", ("configuration",), _provider),
+    ("provider", ("configuration",), None),  # each account
     ("clock", ("configuration", "database", "schema"), _clock),
 )

@@ -69,5 +69,7 @@ def _record(settings: "Settings", name: str) -> dict[str, Any]:
         "keys_hold": format_duration(can.key_max_age),
         "replay": str(can.replay),
         "lists_events": can.lists_events,
+        "lists_movements": can.lists_movements,
         "lists_balance": can.lists_balance,
+        "holds_payment": can.holds_payment,
     }

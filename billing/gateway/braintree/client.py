@@ -97,7 +97,7 @@ class BraintreeClient:
         """Close the idle connections; the gateway can still be used."""
         self._strategy.close()
 
-    def check(self) -> None:
+    def _answers(self) -> None:
         """Prove that Braintree answers and that the keys may read transactions."""
         criteria = {"order_id": {"is": "perennial-check"}}
         self._ask("check", "post", "/transactions/advanced_search_ids", {"search": criteria})

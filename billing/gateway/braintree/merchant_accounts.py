@@ -4,8 +4,9 @@ A sale through an account of another currency would charge the same number in th
 currency of the account is checked before anything is sent.
 """
 
+from billing.errors import BadInput
 from billing.gateway.braintree.client import BraintreeClient
-from billing.gateway.braintree.faults import RequestFaulted, garbage
+from billing.gateway.braintree.faults import RequestFaulted, as_error, garbage
 from billing.gateway.braintree.fields import several
 from billing.gateway.kinds import Doubt
 from billing.gateway.outcomes import Rejected, Unknown
@@ -20,6 +21,25 @@ class MerchantAccounts(BraintreeClient):
     def __init__(self, access: Access) -> None:
         super().__init__(access)
         self._currencies: dict[str | None, str] = {}
+
+    def check(self) -> None:
+        """Prove that Braintree answers, and knows the merchant accounts that are named.
+
+        Raises: Unavailable, BadInput.
+        """
+        self._answers()
+        try:
+            self._currencies = self._read_accounts(Deadline(self._seconds))
+        except RequestFaulted as failed:
+            raise as_error(failed.fault) from None
+        for currency, account in self._merchant_accounts.items():
+            takes = self._currencies.get(account, "nothing")
+            if takes != currency:
+                raise BadInput(
+                    f"the merchant account {account} takes {takes}, and not {currency}",
+                    where=f"merchant_accounts.{currency}",
+                    remedy=f"name one there that takes {currency}",
+                )
 
     def _unfit(
         self, currency: str, deadline: Deadline, *, first_send: bool

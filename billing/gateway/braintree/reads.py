@@ -1,12 +1,12 @@
 """Transactions at Braintree by their id, and in lists."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
 from billing.gateway import pages
-from billing.gateway.braintree.client import PAGE, BraintreeClient, created_in
+from billing.gateway.braintree.client import PAGE, BraintreeClient, Found, created_in
 from billing.gateway.braintree.faults import RequestFaulted, as_error
 from billing.gateway.braintree.fields import Node, money, reference, texts
 from billing.gateway.braintree.objects import (
@@ -28,6 +28,7 @@ from billing.gateway.untrusted import text
 
 Read = TypeVar("Read")
 _SECOND: Final = timedelta(seconds=1)
+_BEGAN: Final = datetime(2007, 1, 1, tzinfo=UTC)  # nothing at Braintree is older
 
 
 class TransactionReads(BraintreeClient):
@@ -77,14 +78,17 @@ class TransactionReads(BraintreeClient):
         criteria: Node,
         since: datetime | None,
         until: datetime | None,
+        found: Found | None = None,
     ) -> Iterator[Sequence[Node]]:
         """Yield the pages of what was made in [since, until). Raises: Unavailable, BadInput.
 
-        A window with more than one search finds is divided: its later half comes first.
+        A window with more than one search finds is divided: its later half comes first. `found` is
+        what a search of the whole window found, if there was one.
         """
+        found = found or self._searched(operation, kind, {**criteria, **created_in(since, until)})
+        ends = until or found.answered_at
+        middle = middle_of(since or _BEGAN, ends) if found.is_full else None
         try:
-            found = self._search(operation, kind, {**criteria, **created_in(since, until)}, None)
-            middle = middle_of(since, until or found.answered_at) if found.is_full else None
             if middle is None:
                 yield from found.pages()
                 return
@@ -93,10 +97,10 @@ class TransactionReads(BraintreeClient):
         yield from self._made_in(operation, kind, criteria, middle, until)
         yield from self._made_in(operation, kind, criteria, since, middle)
 
-    def _pages(self, operation: str, kind: str, criteria: Node) -> Iterator[Sequence[Node]]:
-        """Yield the pages of a search, each with a deadline. Raises: Unavailable, BadInput."""
+    def _searched(self, operation: str, kind: str, criteria: Node) -> Found:
+        """Return what a search found, to be read page by page. Raises: Unavailable, BadInput."""
         try:
-            yield from self._search(operation, kind, criteria, None).pages()
+            return self._search(operation, kind, criteria, None)
         except RequestFaulted as failed:
             raise as_error(failed.fault) from None
 

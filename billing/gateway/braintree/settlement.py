@@ -7,27 +7,23 @@ of that day.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Final
 
 from billing.errors import BadInput, Unavailable
-from billing.gateway.braintree.disputes import Disputes, movements_of, payout_id
+from billing.gateway.braintree.disputes import Disputes, movements_of
 from billing.gateway.braintree.fees import Fees
-from billing.gateway.braintree.fields import (
-    Node,
-    day,
-    metadata,
-    midnight,
-    money,
-    reference,
-    several,
-)
+from billing.gateway.braintree.fields import Node, day, midnight, reference, several
 from billing.gateway.braintree.kind import MOVEMENTS_LAG
-from billing.gateway.braintree.objects import refund_metadata
+from billing.gateway.braintree.movements import (
+    Paid,
+    kept_of,
+    movement_of,
+    payout_movement,
+    payout_of,
+)
 from billing.gateway.braintree.reads import unreadable_object
-from billing.gateway.kinds import MovementKind, PayoutStatus
 from billing.gateway.objects import (
     BalanceTransaction,
     ListedPage,
@@ -35,7 +31,7 @@ from billing.gateway.objects import (
     ProviderPayout,
     Unreadable,
 )
-from billing.gateway.untrusted import Malformed, mapping, required, text
+from billing.gateway.untrusted import mapping, text
 from billing.rules.money import Money
 
 PAGE: Final = 200
@@ -43,23 +39,6 @@ PAGE: Final = 200
 DAYS_AT_ONCE: Final = 8
 HELD_MAX: Final = 2_000
 _DAY: Final = timedelta(days=1)
-
-
-@dataclass(slots=True)
-class Paid:
-    """What a merchant account is paid on a day. `failed`: the bank didn't take it."""
-
-    on: date
-    account: str
-    transactions: list[Node] = field(default_factory=list)
-    movements: list[BalanceTransaction] = field(default_factory=list)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    failed: bool = False
-
-    @property
-    def id(self) -> str:
-        """The id of the payout."""
-        return payout_id(self.on, self.account)
 
 
 class Settlement(Disputes, Fees):
@@ -102,7 +81,7 @@ class Settlement(Disputes, Fees):
                 paid, fees_matter=self._fees_from_disbursement
             )
             if movements or unreadable:
-                values = [_payout(paid, each) for each in movements if each.source_id == paid.id]
+                values = [payout_of(paid, each) for each in movements if each.source_id == paid.id]
                 yield ListedPage(values, unreadable, paid.id)
 
     def payout_by_id(self, provider_payout_id: str) -> ProviderPayout | None:
@@ -118,7 +97,7 @@ class Settlement(Disputes, Fees):
                     remedy="look at it in the control panel",
                 )
             return next(
-                (_payout(paid, each) for each in movements if each.source_id == paid.id), None
+                (payout_of(paid, each) for each in movements if each.source_id == paid.id), None
             )
         return None
 
@@ -159,7 +138,7 @@ class Settlement(Disputes, Fees):
 
     def _today(self) -> date:
         """Return Braintree's own date. Raises: Unavailable, BadInput."""
-        self.check()
+        self._answers()
         answered_at = self._strategy.answered_at
         if answered_at is None:
             raise Unavailable("Braintree's answer has no date", remedy="try again in a while")
@@ -180,17 +159,25 @@ class Settlement(Disputes, Fees):
             yield from (found[key] for key in sorted(found) if key[0] == on)
 
     def _read(self, days: Sequence[date]) -> Mapping[tuple[date, str], Paid] | None:
-        """Return what is paid by day and account; None where that are too many transactions."""
+        """Return what is paid by day and account; None where the days are too much to hold.
+
+        One day is held however much it is, without what its movements don't need.
+        """
         of: dict[tuple[date, str], Paid] = {}
         during = {"disbursement_date": {"min": days[-1], "max": days[0]}}
         held = 0
-        for page in self._pages("list_balance_transactions", "transactions", during):
+        found = self._searched("list_balance_transactions", "transactions", during)
+        if found.is_full and len(days) > 1:
+            return None
+        for page in self._made_in(
+            "list_balance_transactions", "transactions", during, None, None, found
+        ):
             held += len(page)
             if held > HELD_MAX and len(days) > 1:
                 return None
             for data in page:
                 on = day(mapping(data.get("disbursement_details")), "disbursement_date") or days[0]
-                _of(of, on, data).transactions.append(data)
+                _of(of, on, data).transactions.append(kept_of(data))
         for disputes in self._dispute_pages("list_balance_transactions", during):
             sales = self._sales_of(disputes)
             for data in disputes:
@@ -218,7 +205,7 @@ class Settlement(Disputes, Fees):
         movements, unreadable = list(paid.movements), list(paid.unreadable)
         for data in paid.transactions:
             try:
-                movements.append(_movement(paid, data, fees if fees_matter else None))
+                movements.append(movement_of(paid, data, fees if fees_matter else None))
             except ValueError as error:
                 unreadable.append(unreadable_object(data, error))
         if unreadable:
@@ -251,7 +238,7 @@ class Settlement(Disputes, Fees):
         sums: dict[str, int] = defaultdict(int)
         for each in movements:
             sums[each.currency] += each.net if self._fees_from_disbursement else each.amount
-        return [_payout_movement(paid, -total, currency) for currency, total in sums.items()]
+        return [payout_movement(paid, -total, currency) for currency, total in sums.items()]
 
 
 def _together(days: Iterator[date]) -> Iterator[Sequence[date]]:
@@ -300,86 +287,6 @@ def _add_dispute(paid: Paid, data: Node, sales: Mapping[str, Node]) -> None:
         paid.movements += movements_of(data, sales.get(of), paid.on)
     except ValueError as error:
         paid.unreadable.append(unreadable_object(data, error))
-
-
-def _movement(paid: Paid, data: Node, fees: Mapping[str, Money] | None) -> BalanceTransaction:
-    """Read a disbursed transaction as a movement. Raises: Malformed."""
-    details = mapping(data.get("disbursement_details"))
-    currency = required(details, "settlement_currency_iso_code")
-    settled, charged = money(details, "settlement_amount", currency), money(data, "amount")
-    identifier, kind = required(data, "id"), required(data, "type")
-    fee = Money(0, currency) if fees is None else _fee(data, identifier, fees, currency)
-    sale = kind == "sale"
-    sign = 1 if sale else -1
-    of = identifier if sale else reference(data, "refunded_transaction_id")
-    paid.failed |= details.get("success") is False
-    return BalanceTransaction(
-        id=f"{identifier}:{kind}",
-        kind=MovementKind.CHARGE if sale else MovementKind.REFUND,
-        category=kind,
-        type=kind,
-        amount=sign * abs(settled).amount,
-        fee=fee.amount,
-        net=sign * abs(settled).amount - fee.amount,
-        currency=currency,
-        source_id=identifier,
-        provider_charge_id=of,
-        provider_payment_id=of,
-        customer_money=sign * charged,
-        exchange_rate=None
-        if currency == charged.currency
-        else required(details, "settlement_currency_exchange_rate"),
-        payout_id=paid.id,
-        created=midnight(paid.on),
-        available_on=midnight(paid.on),
-        metadata=metadata(data) if sale else refund_metadata(data),
-    )
-
-
-def _fee(data: Node, identifier: str, fees: Mapping[str, Money], currency: str) -> Money:
-    """Return the fee for a transaction: the report's, or the one that PayPal told with the sale."""
-    fee = fees.get(identifier)
-    if fee is None:
-        paypal = mapping(data.get("paypal"))
-        if paypal.get("transaction_fee_amount"):
-            told = text(paypal, "transaction_fee_currency_iso_code") or currency
-            fee = money(paypal, "transaction_fee_amount", told)
-    if fee is None:
-        raise Malformed("the day's fee report doesn't have it")
-    if fee.currency != currency:
-        raise Malformed(f"its fee is in {fee.currency}, and not in {currency}")
-    return fee
-
-
-def _payout_movement(paid: Paid, amount: int, currency: str) -> BalanceTransaction:
-    return BalanceTransaction(
-        id=f"{paid.id}:payout",
-        kind=MovementKind.PAYOUT,
-        category="disbursement",
-        type="disbursement",
-        amount=amount,
-        fee=0,
-        net=amount,
-        currency=currency,
-        source_id=paid.id,
-        provider_charge_id=None,
-        provider_payment_id=None,
-        customer_money=None,
-        exchange_rate=None,
-        payout_id=paid.id,
-        created=midnight(paid.on),
-        available_on=midnight(paid.on),
-    )
-
-
-def _payout(paid: Paid, own: BalanceTransaction) -> ProviderPayout:
-    return ProviderPayout(
-        id=paid.id,
-        amount=Money(-own.amount, own.currency),
-        status=PayoutStatus.FAILED if paid.failed else PayoutStatus.PAID,
-        created=midnight(paid.on),
-        arrival=midnight(paid.on),
-    )
 
 
 def _day_of(payout: str) -> date | None:

@@ -9,6 +9,7 @@ import pytest
 from billing.errors import BadInput, Unavailable
 from billing.gateway import BalanceTransaction, ProviderDispute, RefundAccepted
 from billing.gateway.braintree import settlement
+from billing.gateway.braintree.client import LONGEST_SEARCHES
 from billing.gateway.kinds import DisputeStage, MovementKind, PayoutStatus
 from billing.gateway.objects import unreadable_in
 from billing.rules.money import Money
@@ -365,3 +366,24 @@ def test_the_day_of_a_payout_is_part_of_its_id(shop_till: Till) -> None:
     (page,) = shop_till.gateway.list_payouts(since=BEGAN)
 
     assert date.fromisoformat(page[0].id.partition("_")[0]) == page[0].created.date()
+
+
+def test_a_day_with_more_than_a_search_finds_is_settled_completely(
+    shop_till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sales = []
+    for n in range(7):
+        sales.append(shop_till.charged(n=n, metadata={"payment": f"pay_{n}"}))
+        shop_till.shop.later(HOUR // 2)
+    shop_till.shop.later(5 * DAY)
+    whole = moved(shop_till)
+    monkeypatch.setitem(LONGEST_SEARCHES, "transactions", 3)
+
+    divided = moved(shop_till)
+
+    assert divided == whole
+    paid_for = {each.provider_payment_id for each in divided if each.kind is MovementKind.CHARGE}
+    assert paid_for == {each.provider_payment_id for each in sales}
+    assert divided[0].amount == -7 * 999
+    (payout,) = [p for page in shop_till.gateway.list_payouts(since=BEGAN) for p in page]
+    assert (payout.id, payout.amount) == (divided[0].source_id, Money(7 * 999, "USD"))
