@@ -1,6 +1,6 @@
 """The sections of the providers, one a kind of provider, with the checks of that kind.
 
-Another kind is a section here, a member of `SECTIONS` and `ProviderSettings`, and its gateway
+Another kind is a section here, a member of `AnySection` and `SECTIONS`, and its gateway
 (`billing/gateway/registry.py`).
 """
 
@@ -119,10 +119,11 @@ class BraintreeSettings(AccountSettings):
         }
 
 
-SECTIONS: Final[Mapping[str, type[StripeSettings | BraintreeSettings]]] = MappingProxyType({
+AnySection = StripeSettings | BraintreeSettings
+SECTIONS: Final[Mapping[str, type[AnySection]]] = MappingProxyType({
     "stripe": StripeSettings, "braintree": BraintreeSettings,
 })  # fmt: skip
-ProviderSettings = Annotated[StripeSettings | BraintreeSettings, Field(discriminator="kind")]
+ProviderSettings = Annotated[AnySection, Field(discriminator="kind")]
 
 
 def one_provider() -> Any:

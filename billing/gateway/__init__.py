@@ -101,9 +101,10 @@ class Gateway(Protocol):
         ...
 
     def look_up(self, request: ChargeRequest, *, since: datetime) -> Outcome | Absent:
-        """Look up the outcome of an attempt whose key the provider may have forgotten (over 23 h).
+        """Look up the outcome of an attempt whose key the provider may have forgotten.
 
-        Reads strongly consistent lists and retrieves only, never a search index.
+        `Absent` only where the provider's own objects prove it: what a search may not show yet is
+        `Unknown`.
         """
         ...
 
@@ -124,7 +125,10 @@ class Gateway(Protocol):
         ...
 
     def cancel(self, provider_payment_id: str, *, idempotency_key: str) -> Outcome | Absent:
-        """Cancel a PaymentIntent that must not be paid any more; `Absent` when it is canceled."""
+        """Cancel a payment that must not be paid any more; `Absent` when it is canceled.
+
+        `Succeeded` when it was captured already: that is the customer's payment.
+        """
         ...
 
     def refund(self, request: RefundRequest, *, first_send: bool) -> RefundOutcome:
@@ -134,7 +138,7 @@ class Gateway(Protocol):
     def look_up_refund(
         self, request: RefundRequest, *, since: datetime
     ) -> RefundAccepted | Unknown | Absent:
-        """Look up the outcome of a refund whose key the provider may have forgotten (over 23 h)."""
+        """Look up the outcome of a refund whose key the provider may have forgotten."""
         ...
 
     def create_customer(
@@ -173,11 +177,11 @@ class Gateway(Protocol):
         ...
 
     def payment_method_by_id(self, token: str) -> PaymentMethodDetails | None:
-        """Return the card as it is now, or None when the provider has no card of that id."""
+        """Return the payment method as it is now, or None when there is none of that id."""
         ...
 
     def payment_methods_of(self, provider_customer_id: str) -> Sequence[PaymentMethodDetails]:
-        """Return the cards that are attached to a customer, the newest first."""
+        """Return the payment methods that are attached to a customer, the newest first."""
         ...
 
     def customer_by_id(self, provider_customer_id: str) -> ProviderCustomer | None:
@@ -232,7 +236,7 @@ class Gateway(Protocol):
     def list_events(
         self, *, since: datetime, undelivered_only: bool = False
     ) -> Iterator[Sequence[ProviderEvent]]:
-        """Yield pages of events; the provider keeps them for 30 days.
+        """Yield pages of events, as long as the provider keeps them.
 
         With `undelivered_only`, only events with a delivery that failed or hasn't succeeded yet.
         """

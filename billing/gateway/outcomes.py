@@ -128,8 +128,8 @@ def word_of(outcome: Outcome | RefundOutcome | Absent) -> str:
 class ChargeRequest:
     """One attempt, complete and reproducible: the same value makes the same HTTP request.
 
-    `provider_payment_id` is None on the first attempt, which creates and confirms the
-    provider's PaymentIntent; later attempts confirm the one named here.
+    `provider_payment_id` is None on the first attempt; where the provider holds a payment before
+    money moves, later attempts are made of the one named here.
     `metadata` carries payment, subscription, period and key, so that a lost answer can be
     found again in the provider's lists. `method_type` is "card", or a wallet's brand; None stands
     in requests from before there were wallets, which are sent again as they were: of cards.

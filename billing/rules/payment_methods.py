@@ -12,7 +12,7 @@ class PaymentMethodKind(StrEnum):
 
 
 def method_type(kind: PaymentMethodKind, brand: str | None) -> str:
-    """Return what a provider is told to charge: "card", or the brand of a wallet, like "paypal".
+    """Return what a provider is told to charge: "card", or the brand of a wallet.
 
     There are wallets and bank accounts without a brand: they are called by their kind.
     """

@@ -13,11 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BEHIND = [
     "billing/api", "billing/cli", "billing/flows", "billing/ledger", "billing/presenters",
-    "billing/queries", "billing/rules", "billing/store", "migrations/versions", "workers",
+    "billing/pricing", "billing/queries", "billing/rules", "billing/store", "billing/tax",
+    "migrations/versions", "plans", "workers",
 ]  # fmt: skip
+TEXTS = {".py", ".pyi", ".toml", ".proto", ".sql"}
 # Names of the provider and its objects, and the beginnings of its ids.
 WORDS = re.compile(
-    r"payment_?intent|setup_?intent|stripe|braintree|\b(?:pi|ch|pm|cus|evt|re|dp|po|txn|seti|src|whsec)_",
+    r"payment_?intent|setup_?intent|stripe|braintree|paypal|\b(?:pi|ch|pm|cus|evt|re|dp|po|txn|seti|src|whsec)_",
     re.IGNORECASE,
 )
 # The reason why a file may speak of the provider all the same.
@@ -50,8 +52,9 @@ ALLOWED = {
 def files() -> Iterator[str]:
     """Yield the path of every file that has to keep to the engine's words."""
     for folder in BEHIND:
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            yield str(file.relative_to(ROOT))
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.suffix in TEXTS:
+                yield str(file.relative_to(ROOT))
 
 
 def spoken(path: str) -> list[str]:
@@ -78,6 +81,7 @@ def test_what_is_allowed_is_still_needed(path: str) -> None:
         "payment_intent",
         "a Stripe account",
         "braintree",
+        "PayPal",
         "pi_3Nx",
         "`pm_...`",
         "whsec_a",

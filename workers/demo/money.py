@@ -207,7 +207,7 @@ class DemoMoney:
 
         def action(now: datetime) -> bool:
             payment = self._payment_of(case)
-            if payment is None or not _may_be_disputed(payment):
+            if payment is None or not self._may_be_disputed(payment):
                 return False
             self._open_dispute(payment, outcome, now, inquiry=inquiry)
             return True
@@ -246,12 +246,17 @@ class DemoMoney:
                 self._refund_by_hand(payment, share, now)
 
     def _dispute_one(self, now: datetime) -> None:
-        candidates = [each for each in self._untouched(now) if _may_be_disputed(each)]
+        candidates = [each for each in self._untouched(now) if self._may_be_disputed(each)]
         if candidates:
             payment = self._rng.choice(candidates)
             outcome = self._rng.choice(OUTCOMES[payment.provider])
             inquiry = outcome == "warning_closed"
             self._open_dispute(payment, outcome, now, inquiry=inquiry)
+
+    def _may_be_disputed(self, payment: Capture) -> bool:
+        """Tell whether a bank may dispute a payment: some providers have to have paid it out."""
+        can = self._runtime.gateways.of(payment.provider).capabilities
+        return not can.settles_within or payment.state is State.SETTLED
 
     def _untouched(self, now: datetime) -> Sequence[Capture]:
         with self._runtime.engine.connect() as conn:
@@ -325,11 +330,6 @@ def _timetable(money: DemoMoney, start: datetime, faults: bool) -> list[PlannedA
     if faults:
         actions.append((6, money.pay_at_provider("given up")))
     return [PlannedAction(start + timedelta(days=day), action) for day, action in actions]
-
-
-def _may_be_disputed(payment: Capture) -> bool:
-    """Tell whether a bank may dispute a payment: some providers have to have paid it out first."""
-    return payment.provider == STRIPE or payment.state is State.SETTLED
 
 
 def _part(payment: Capture, share: int) -> int:

@@ -138,6 +138,35 @@ def test_a_repetition_tells_the_first_answer_or_the_present_state(world: Provide
         assert again.reason is RefusalReason.PAYMENT_CANCELED
 
 
+@pytest.mark.parametrize("currency", ["USD", "JPY", "KWD"])
+def test_a_currency_is_charged_exactly_or_not_at_all(world: ProviderWorld, currency: str) -> None:
+    request = world.request(amount=Money(1230, currency))
+
+    outcome = world.gateway.charge(request, first_send=True)
+
+    if isinstance(outcome, Rejected):
+        assert world.captured() == 0
+    else:
+        assert paid(outcome).amount == Money(1230, currency)
+
+
+@pytest.mark.parametrize("amount", [0, -1, 10**12])
+def test_an_amount_that_cannot_be_taken_is_refused(world: ProviderWorld, amount: int) -> None:
+    outcome = world.gateway.charge(world.request(amount=Money(amount, "USD")), first_send=True)
+
+    assert isinstance(outcome, Rejected)
+    assert world.captured() == 0
+
+
+def test_a_payment_method_that_is_not_there_waits_for_another(world: ProviderWorld) -> None:
+    outcome = declined(
+        world.gateway.charge(world.request(payment_method="none-of-that-name"), first_send=True)
+    )
+
+    assert outcome.decline_class is DeclineClass.NEEDS_CUSTOMER
+    assert world.captured() == 0
+
+
 # Looking up
 
 

@@ -15,15 +15,20 @@ from typing import Any, ClassVar, Literal
 import pytest
 import requests
 
-from billing.gateway import ChargeRequest, Gateway, PaymentMethodDetails
+from billing.gateway import (
+    ChargeRequest,
+    DisputeStage,
+    Gateway,
+    PaymentMethodDetails,
+    ProviderDispute,
+)
 from billing.gateway.provider_kind import Access, ProviderKind
 from billing.gateway.registry import KINDS
 from billing.rules.money import Money
 from billing.sandbox import SandboxServer
 from billing.sandbox.braintree.notifications import form_of, payload_of
 from billing.sandbox.webhooks.signing import signature_header
-from tests.contract.gateway.trivial import Trivial
-from tests.contract.gateway.trivial_kind import TRIVIAL
+from tests.contract.gateway.trivial import TRIVIAL, Trivial
 from tests.waiting import PATIENCE
 
 BEGIN = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
@@ -66,6 +71,14 @@ class ProviderWorld(ABC):
     @abstractmethod
     def lose(self, when: When, change: Change) -> None:
         """Have the answer to the next change get lost, before or after it is made."""
+
+    @abstractmethod
+    def dispute(self, payment: str) -> str:
+        """Have a settled payment disputed; return the dispute's id."""
+
+    @abstractmethod
+    def decide(self, dispute: str, outcome: Literal["won", "lost"]) -> None:
+        """Have a dispute decided."""
 
     @abstractmethod
     def small_pages(self, patch: pytest.MonkeyPatch) -> None:
@@ -154,6 +167,12 @@ class StripeWorld(SandboxWorld):
     def lose(self, when: When, change: Change) -> None:
         self._lose(when, "POST", "/v1")
 
+    def dispute(self, payment: str) -> str:
+        return str(self.control("disputes", payment_intent=payment)["id"])
+
+    def decide(self, dispute: str, outcome: Literal["won", "lost"]) -> None:
+        self.control(f"disputes/{dispute}", outcome=outcome)
+
     def small_pages(self, patch: pytest.MonkeyPatch) -> None:
         patch.setattr("billing.gateway.stripe.client.PAGE", 3)
 
@@ -192,6 +211,13 @@ class BraintreeWorld(SandboxWorld):
         method = "PUT" if change in ("capture", "cancel") else "POST"
         self._lose(when, method, "/merchants/merchant/")
 
+    def dispute(self, payment: str) -> str:
+        opened = self.control("braintree/disputes", merchant="merchant", transaction=payment)
+        return str(opened["id"])
+
+    def decide(self, dispute: str, outcome: Literal["won", "lost"]) -> None:
+        self.control(f"braintree/disputes/{dispute}", merchant="merchant", status=outcome)
+
     def small_pages(self, patch: pytest.MonkeyPatch) -> None:
         patch.setattr("billing.gateway.braintree.client.PAGE", 3)
         patch.setattr("billing.gateway.braintree.reads.PAGE", 3)
@@ -223,6 +249,17 @@ class TrivialWorld(ProviderWorld):
 
     def lose(self, when: When, change: Change) -> None:
         self.provider.lose = when
+
+    def dispute(self, payment: str) -> str:
+        rows, name = self.provider.rows, f"dispute-{len(self.provider.rows)}"
+        taken, stage = rows[payment].request.amount, DisputeStage.NEEDS_RESPONSE
+        facts = (payment, payment, taken, stage, "fraud", self.now, False)
+        rows[name] = ProviderDispute(name, *facts)
+        return name
+
+    def decide(self, dispute: str, outcome: Literal["won", "lost"]) -> None:
+        rows = self.provider.rows
+        rows[dispute] = replace(rows[dispute], stage=DisputeStage(outcome))
 
     def small_pages(self, patch: pytest.MonkeyPatch) -> None:
         """They are small already."""
