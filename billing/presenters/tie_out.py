@@ -11,6 +11,7 @@ _WORDS: Final[Mapping[str, str]] = {
     TieOutReason.OTHER_ENGINES: "moved by other engines on this account",
     TieOutReason.REFUNDED_NOT_SETTLED: "refunded by us, not in the provider's settlement yet",
     TieOutReason.REFUND_PENDING: "taken from the balance for refunds that are still pending",
+    TieOutReason.DISPUTED_NOT_SETTLED: "moved by disputes, not in the provider's settlement yet",
     TieOutReason.EXCHANGED_NOT_SHOWN: "exchanged by us, not in the provider's settlement yet",
     TieOutReason.BREAK_NOT_ADJUSTED: "breaks that were resolved without adjusting the books",
 }

@@ -207,6 +207,69 @@ def test_a_chargeback_is_booked_under_the_steps_that_moved_its_money(
         assert conn.execute(text("SELECT state FROM disputes")).scalar_one() == state
 
 
+def nightly(world: World, first: int, last: int) -> list[str]:
+    """Let the nights of January pass; return what any of them found, but what is on its way."""
+    found = []
+    for day in range(first, last):
+        world.run_until(f"2026-01-{day:02}")
+        world.close_books()
+        found += [str(row.kind) for row in world.breaks()]
+        found += [f"{day}: {line}" for line in lines(world).values() if line["unexplained"]]
+    return found
+
+
+@pytest.mark.parametrize("decision", ["won", "lost"])
+def test_a_dispute_that_is_told_days_before_its_money_moves_is_no_difference(
+    both: World, till: Till, decision: str
+) -> None:
+    subscriber = subscribed(both)
+    assert nightly(both, 2, 7) == []
+    sale = transaction(both, subscriber)
+
+    dispute = till.charge_back(sale)
+    swept(both)
+    assert nightly(both, 7, 8) == []
+    (line,) = lines(both).values()
+    assert line["reasons"] == {"disputed_not_settled": 3100}
+    assert nightly(both, 8, 14) == []
+    till.decide(dispute, decision)
+    swept(both)
+    assert nightly(both, 14, 21) == []
+
+    (line,) = lines(both).values()
+    assert (line["clearing"] == line["provider"], line["reasons"]) == (True, {})
+    both.close_books()
+    both.assert_promises_hold()
+
+
+def test_a_second_dispute_of_a_payment_that_was_won_before_may_be_lost(
+    both: World, till: Till
+) -> None:
+    subscriber = subscribed(both)
+    assert nightly(both, 2, 7) == []
+    sale = transaction(both, subscriber)
+    first = till.charge_back(sale)
+    swept(both)
+    assert nightly(both, 7, 8) == []
+    till.decide(first, "won")
+    swept(both)
+    assert nightly(both, 8, 14) == []
+
+    second = till.dispute_again(sale)
+    swept(both)
+    assert nightly(both, 14, 15) == []
+    till.decide(second, "lost")
+    swept(both)
+    assert nightly(both, 15, 22) == []
+
+    with both.engine.connect() as conn:
+        states = conn.execute(text("SELECT state FROM disputes")).scalars()
+        assert sorted(states) == ["lost", "won"]
+    assert [both.entries(f"dispute_{what}") for what in ("opened", "won", "lost")] == [2, 1, 1]
+    both.close_books()
+    both.assert_promises_hold()
+
+
 # --- a settlement that is declined --------------------------------------------------------------
 
 

@@ -238,6 +238,12 @@ class Till(Psp):
         opened = self._control("POST", "braintree/disputes", transaction=transaction)
         return str(opened["id"])
 
+    def dispute_again(self, transaction: str) -> str:
+        """Let a bank go on with a dispute that was won, before arbitration; return the new one."""
+        kind = "pre_arbitration"
+        opened = self._control("POST", "braintree/disputes", transaction=transaction, kind=kind)
+        return str(opened["id"])
+
     def decide(self, dispute: str, status: str) -> None:
         """End a dispute: "won", "lost"."""
         self._control("POST", f"braintree/disputes/{dispute}", status=status)

@@ -42,8 +42,6 @@ def close(step: StepRun) -> None:
     gateway = step.context.gateway
     balances = gateway.balance() if gateway.capabilities.lists_balance else None
     with step.batch() as conn:
-        if balances is None:
-            balances = tie_out.moved(conn, step.provider)
         payout_tie_out.compare_payouts(conn, step)
         lines = compare_balances(conn, step.provider, balances)
         step.cursor["tie_out"] = [line.to_json() for line in lines]
@@ -81,9 +79,17 @@ class TieOut:
         }
 
 
-def compare_balances(conn: Connection, account: str, balances: Mapping[str, int]) -> list[TieOut]:
-    """Compare an account's `psp_clearing` with its balances, in every currency of either."""
-    held, reasons = tie_out.clearing(conn, account), tie_out.reasons(conn, account)
+def compare_balances(
+    conn: Connection, account: str, balances: Mapping[str, int] | None
+) -> list[TieOut]:
+    """Compare an account's `psp_clearing` with its balances, in every currency of either.
+
+    Without balances it is compared with what the movements that were read come to.
+    """
+    held = tie_out.clearing(conn, account)
+    reasons = tie_out.reasons(conn, account, by_movements=balances is None)
+    if balances is None:
+        balances = tie_out.moved(conn, account)
     return [
         TieOut(
             account,
@@ -210,8 +216,6 @@ def report(
         else [
             line
             for account, balance in balances.items()
-            for line in compare_balances(
-                conn, account, tie_out.moved(conn, account) if balance is None else balance
-            )
+            for line in compare_balances(conn, account, balance)
         ],
     )

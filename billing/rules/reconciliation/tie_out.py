@@ -13,6 +13,8 @@ class TieOutReason(StrEnum):
     REFUNDED_NOT_SETTLED = "refunded_not_settled"
     REFUND_PENDING = "refund_pending"
     """The provider took the money from the balance, and hasn't decided the refund."""
+    DISPUTED_NOT_SETTLED = "disputed_not_settled"
+    """Booked with a dispute, and dated by the provider on a day that isn't shown yet."""
     EXCHANGED_NOT_SHOWN = "exchanged_not_shown"
     BREAK_NOT_ADJUSTED = "break_not_adjusted"
     """An operator resolved a break and left the difference where it was."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, TextClause, text
 
+from billing.ledger.keys import EntryKind
 from billing.rules.reconciliation import RowOutcome, TieOutReason
 from billing.store.settlement import exchanges
 
@@ -79,6 +80,27 @@ _REASONS: Final[Mapping[TieOutReason, TextClause]] = {
     ),
 }
 
+# A dispute is booked with the day on which its money moves, which may be days ahead; a balance that
+# a provider tells has it at once.
+_REASONS_BY_MOVEMENTS: Final[Mapping[TieOutReason, TextClause]] = {
+    TieOutReason.DISPUTED_NOT_SETTLED: text(
+        f"""
+        SELECT a.currency, -sum(l.amount) AS amount
+          FROM disputes d CROSS JOIN unnest(d.transaction_ids) AS moved(id)
+          JOIN ledger.entries e
+            ON e.source_key IN ('{EntryKind.DISPUTE_OPENED.prefix}' || d.id || ':' || moved.id,
+                                '{EntryKind.DISPUTE_WON.prefix}' || d.id || ':' || moved.id)
+          JOIN ledger.postings l ON l.entry_id = e.id
+          JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
+         WHERE d.provider = :provider
+           AND NOT EXISTS (SELECT FROM settlement_rows r
+                            WHERE r.provider = d.provider
+                              AND r.provider_transaction_id = moved.id)
+         GROUP BY 1
+        """
+    ),
+}
+
 
 def clearing(conn: Connection, provider: str) -> dict[str, int]:
     """Return the balance of an account's `psp_clearing` by currency."""
@@ -103,10 +125,16 @@ def moved(conn: Connection, provider: str) -> dict[str, int]:
     return {row.currency: int(row.amount) for row in rows}
 
 
-def reasons(conn: Connection, provider: str) -> dict[str, dict[TieOutReason, int]]:
-    """Return, by currency, the reasons for differing from the account's balance, with amounts."""
+def reasons(
+    conn: Connection, provider: str, *, by_movements: bool = False
+) -> dict[str, dict[TieOutReason, int]]:
+    """Return, by currency, the reasons for differing from the account's balance, with amounts.
+
+    `by_movements`: the balance is what the movements read come to, as `moved` returns it.
+    """
     found: dict[str, dict[TieOutReason, int]] = {}
-    for reason, statement in _REASONS.items():
+    asked = {**_REASONS, **_REASONS_BY_MOVEMENTS} if by_movements else _REASONS
+    for reason, statement in asked.items():
         for row in conn.execute(statement, {"provider": provider}):
             if row.amount:
                 found.setdefault(row.currency, {})[reason] = int(row.amount)
