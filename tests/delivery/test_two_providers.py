@@ -47,6 +47,13 @@ def by_account(engine: EngineUnderTest, query: str) -> dict[str, int]:
 CAPTURED: Final = (
     "SELECT provider, count(*) AS sum FROM payments WHERE captured_at IS NOT NULL GROUP BY provider"
 )
+IN_JOURNAL: Final = """
+    SELECT a.provider, count(*) AS sum
+      FROM ledger.entries e
+      JOIN ledger.postings l ON l.entry_id = e.id
+      JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
+     WHERE e.kind = 'payment_captured' GROUP BY a.provider
+"""
 SENT: Final = (
     "SELECT provider, sum(sends) AS sum FROM provider_calls WHERE kind = 'charge' GROUP BY provider"
 )
@@ -78,6 +85,7 @@ def test_two_providers_that_lose_answers_take_the_money_of_each_period_once(
             raise
         each = CUSTOMERS // 2 * 2
         assert by_account(engine, CAPTURED) == dict.fromkeys(ACCOUNTS, each)
+        assert by_account(engine, IN_JOURNAL) == dict.fromkeys(ACCOUNTS, each)
         assert engine.sandbox.stats()["captures"] == each
         assert engine.sandbox.braintree("stats")["captures"] == each
         assert min(by_account(engine, SENT).values()) > each, "both lost answers"

@@ -7,6 +7,7 @@ the bank follows from the sale's own disbursement.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Final
 
 from billing.gateway.braintree.amounts import converted
 from billing.gateway.braintree.faults import RequestFaulted, as_error, garbage
@@ -18,6 +19,8 @@ from billing.gateway.objects import BalanceTransaction, ProviderDispute
 from billing.gateway.transport import Deadline
 from billing.gateway.untrusted import Malformed, mapping, required, text
 from billing.rules.money import Money
+
+_RECEIVED_BEFORE: Final = timedelta(days=7)
 
 
 class Disputes(TransactionReads):
@@ -36,12 +39,12 @@ class Disputes(TransactionReads):
     ) -> Iterator[Sequence[ProviderDispute]]:
         """Yield pages of disputes.
 
-        They are searched by the day on which they were received, which may be one before the day
-        on which they were made.
+        They are searched by the day on which they were received, by the bank's calendar, which may
+        be days before they were made.
         """
-        received: dict[str, object] = {"min": since.astimezone(UTC).date() - timedelta(days=1)}
+        received: dict[str, object] = {"min": since.astimezone(UTC).date() - _RECEIVED_BEFORE}
         if until is not None:
-            received["max"] = until.astimezone(UTC).date()
+            received["max"] = until.astimezone(UTC).date() + timedelta(days=1)
         for page in self._dispute_pages("list_disputes", {"received_date": received}):
             within = [each for each in page if _made_in(each, since, until)]
             if within:
