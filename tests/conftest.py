@@ -8,6 +8,7 @@ database of its own, copied from one that was migrated once.
 import gc
 from collections.abc import Callable, Iterator
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ import pytest
 from psycopg import sql
 
 from tests.databases import Copies, copy_database
-from tests.engines import sharing
+from tests.engines import keep_prepared, sharing
+from tests.kept import Kept
 from tests.order import slow_first
 from tests.repeatable import SEED, USUAL, repeatable_ids
 from tests.shares import WHOLE, repeated
@@ -105,6 +107,7 @@ def _shared_statements() -> Iterator[None]:
     """Let every engine for a database use statements that were compiled for another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("billing.store.engine.create_engine", sharing)
+        patch.setattr("billing.store.engine.keep_prepared", keep_prepared)
         yield
 
 
@@ -166,6 +169,16 @@ def copies(admin: Admin) -> Callable[[str], Copies]:
     return cache(lambda template: Copies(admin, template))
 
 
+@pytest.fixture(scope="session")
+def kept(
+    pg_server: "EmbeddedPostgres", copies: Callable[[str], Copies], prepared_db: str
+) -> Iterator[Kept]:
+    """A database in which scenario after scenario begins."""
+    kept = Kept(copies(prepared_db), pg_server.url)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
 def _repeatable_ids(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let what this test makes have the ids that follow from its name."""
@@ -195,6 +208,25 @@ def prepared_url(
     """The owner's URL of this test's own database, in which a scenario may begin."""
     with copies(prepared_db).copied() as name:
         yield pg_server.url(name)
+
+
+@pytest.fixture
+def kept_url(
+    request: pytest.FixtureRequest, pg_server: "EmbeddedPostgres", _repeatable_ids: None
+) -> str:
+    """The owner's URL of a database in which a scenario may begin, as if it were this test's own.
+
+    It is this test's own where databases are copied: what is copied has no connections.
+    """
+    if "backups" in request.fixturenames or "admin" in signature(request.function).parameters:
+        return str(request.getfixturevalue("prepared_url"))
+    return pg_server.url(request.getfixturevalue("_kept_name"))
+
+
+@pytest.fixture
+def _kept_name(kept: Kept) -> Iterator[str]:
+    with kept.lent() as name:
+        yield name
 
 
 @pytest.fixture

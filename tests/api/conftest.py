@@ -13,9 +13,9 @@ from tests.scenarios.world import World
 
 
 @pytest.fixture
-def db_url(prepared_url: str) -> str:
-    """The owner's URL of this test's own database, in which a scenario may begin."""
-    return prepared_url
+def db_url(kept_url: str) -> str:
+    """The owner's URL of this test's database, in which a scenario may begin."""
+    return kept_url
 
 
 @pytest.fixture
