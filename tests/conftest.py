@@ -8,7 +8,6 @@ database of its own, copied from one that was migrated once.
 import gc
 from collections.abc import Callable, Iterator
 from functools import cache
-from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -171,12 +170,19 @@ def copies(admin: Admin) -> Callable[[str], Copies]:
 
 @pytest.fixture(scope="session")
 def kept(
-    pg_server: "EmbeddedPostgres", copies: Callable[[str], Copies], prepared_db: str
-) -> Iterator[Kept]:
-    """A database in which scenario after scenario begins."""
-    kept = Kept(copies(prepared_db), pg_server.url)
-    yield kept
-    kept.close()
+    pg_server: "EmbeddedPostgres", copies: Callable[[str], Copies]
+) -> Iterator[Callable[..., Kept]]:
+    """Return what lends a copy of a database to test after test, by the name of the database."""
+    made: dict[str, Kept] = {}
+
+    def of(template: str, begin: Callable[[str], None] = lambda _: None) -> Kept:
+        if template not in made:
+            made[template] = Kept(copies(template), pg_server.url, begin)
+        return made[template]
+
+    yield of
+    for each in made.values():
+        each.close()
 
 
 @pytest.fixture
@@ -211,22 +217,23 @@ def prepared_url(
 
 
 @pytest.fixture
-def kept_url(
-    request: pytest.FixtureRequest, pg_server: "EmbeddedPostgres", _repeatable_ids: None
-) -> str:
-    """The owner's URL of a database in which a scenario may begin, as if it were this test's own.
-
-    It is this test's own where databases are copied: what is copied has no connections.
-    """
-    if "backups" in request.fixturenames or "admin" in signature(request.function).parameters:
-        return str(request.getfixturevalue("prepared_url"))
-    return pg_server.url(request.getfixturevalue("_kept_name"))
+def apart() -> None:
+    """Asked for by a test that copies its database: then nothing else is connected to it."""
 
 
 @pytest.fixture
-def _kept_name(kept: Kept) -> Iterator[str]:
-    with kept.lent() as name:
-        yield name
+def kept_url(
+    request: pytest.FixtureRequest,
+    pg_server: "EmbeddedPostgres",
+    copies: Callable[[str], Copies],
+    kept: Callable[..., Kept],
+    prepared_db: str,
+    _repeatable_ids: None,
+) -> Iterator[str]:
+    """The owner's URL of a database as if it were this test's own; a scenario may begin in it."""
+    own = "apart" in request.fixturenames
+    with copies(prepared_db).copied() if own else kept(prepared_db).lent() as name:
+        yield pg_server.url(name)
 
 
 @pytest.fixture

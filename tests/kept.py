@@ -39,18 +39,20 @@ _OTHERS: Final = """
      WHERE datname = current_database() AND backend_type = 'client backend'
        AND pid <> pg_backend_pid() AND pid <> ALL (%s::int[])"""
 
+# Its names are no column's.
 _RESTORE: Final = """
-    CREATE FUNCTION pg_temp.restore(since bigint) RETURNS bigint LANGUAGE plpgsql AS $body$
-    DECLARE deleted bigint; total bigint := 0;
-    BEGIN {steps} RETURN total; END $body$"""
-_EMPTY: Final = (
-    "DELETE FROM {table}; GET DIAGNOSTICS deleted = ROW_COUNT; total := total + deleted;"
-)
+    CREATE FUNCTION pg_temp.restore(kept_since bigint) RETURNS bigint LANGUAGE plpgsql AS $body$
+    DECLARE kept_deleted bigint; kept_total bigint := 0;
+    BEGIN {steps} RETURN kept_total; END $body$"""
+_EMPTY: Final = """
+    DELETE FROM {table};
+    GET DIAGNOSTICS kept_deleted = ROW_COUNT; kept_total := kept_total + kept_deleted;"""
 # A table that had rows is left alone where none was written and none is missing.
-_REFILL: Final = """
-    IF (SELECT count(*) <> {count} OR max(xmin::text::bigint) > since FROM {table}) THEN
-        DELETE FROM {table}; GET DIAGNOSTICS deleted = ROW_COUNT; total := total + deleted;
-        INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {copy};
+_REFILL: Final = f"""
+    IF (SELECT count(*) <> {{count}} OR max(xmin::text::bigint) > kept_since FROM {{table}}) THEN
+        {_EMPTY}
+        INSERT INTO {{table}} ({{columns}}) OVERRIDING SYSTEM VALUE
+        SELECT {{columns}} FROM {{copy}};
     END IF;"""
 _RESET: Final = "PERFORM setval({sequence}, {value}, {used});"
 
@@ -134,10 +136,15 @@ class _Keeper:
 
 
 class Kept:
-    """Lends a copy of a database to test after test, to one at a time."""
+    """Lends a copy of a database to test after test, to one at a time.
 
-    def __init__(self, copies: Copies, url_of: Callable[[str], str]) -> None:
-        self._copies, self._url_of = copies, url_of
+    `begin` does what a copy needs, given its URL, before the first test has it.
+    """
+
+    def __init__(
+        self, copies: Copies, url_of: Callable[[str], str], begin: Callable[[str], None]
+    ) -> None:
+        self._copies, self._url_of, self._begin_copy = copies, url_of, begin
         self._held = ExitStack()
         self._keeper: _Keeper | None = None
         self._name, self._uses = "", 0
@@ -158,7 +165,9 @@ class Kept:
 
     def _begin(self) -> _Keeper:
         self._name, self._uses = self._held.enter_context(self._copies.copied()), 0
-        self._keeper = _Keeper(self._url_of(self._name))
+        url = self._url_of(self._name)
+        self._begin_copy(url)
+        self._keeper = _Keeper(url)
         self._held.callback(self._keeper.close)
         self._held.enter_context(IDLE.keeping(self._name))
         return self._keeper

@@ -17,6 +17,7 @@ import pytest
 from tests.cli.world import START, Cli, World, begun
 from tests.conftest import Admin
 from tests.databases import Copies, copy_database
+from tests.kept import Kept
 from tests.repeatable import SEED, Milliseconds, repeatable_ids
 
 if TYPE_CHECKING:
@@ -120,12 +121,18 @@ def start(request: pytest.FixtureRequest) -> Prepared:
 
 @pytest.fixture
 def db_url(
+    request: pytest.FixtureRequest,
     pg_server: "EmbeddedPostgres",
     copies: Callable[[str], Copies],
+    kept: Callable[..., Kept],
     start: Prepared,
     _repeatable_ids: None,
 ) -> Iterator[str]:
-    """The owner's URL of this test's own database."""
+    """The owner's URL of a database as if it were this test's own."""
+    if start.provider is not None and "apart" not in request.fixturenames:
+        with kept(start.database, _keep_fences).lent() as name:
+            yield pg_server.url(name)
+        return
     with copies(start.database).copied() as name:
         if start.provider is not None:
             _keep_fences(pg_server.url(name))

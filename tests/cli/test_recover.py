@@ -20,7 +20,7 @@ LATER = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def behind(world: World, admin: Admin, db_url: str) -> Iterator[World]:
+def behind(world: World, admin: Admin, apart: None, db_url: str) -> Iterator[World]:
     """One customer paid in February and one couldn't; the database of before that."""
     world.subscribed("ada", "video-basic")
     world.subscribed("bob", "video-trial", card="pm_card_chargeCustomerFail")

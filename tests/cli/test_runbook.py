@@ -21,7 +21,7 @@ ELSEWHERE = {
 
 
 @pytest.fixture
-def servers(admin: Admin, db_url: str, redis_url: str) -> Servers:
+def servers(admin: Admin, apart: None, db_url: str, redis_url: str) -> Servers:
     return Servers(admin, db_url, redis_url)
 
 

@@ -27,7 +27,9 @@ def world(db_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[World
 
 
 @pytest.fixture
-def backups(admin: Admin, db_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[Backups]:
+def backups(
+    admin: Admin, apart: None, db_url: str, sandbox: SandboxServer, tmp_path: Path
+) -> Iterator[Backups]:
     """Backups of the world's database."""
     backups = Backups(admin, db_url, sandbox.url, tmp_path)
     yield backups

@@ -104,6 +104,7 @@ def test_a_void_of_what_was_captured_gives_no_money_up(restored: World, held: li
 # --- several accounts ---------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("apart")
 def test_one_account_is_behind_and_the_other_charges_on(
     two: World, admin: Admin, db_url: str, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
@@ -284,6 +285,7 @@ catch_up = "skip"
 """
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("compared_first", ["stripe", "braintree"])
 def test_who_moved_after_the_backup_is_charged_by_neither_account_again(
     both: World,
@@ -326,6 +328,7 @@ def test_who_moved_after_the_backup_is_charged_by_neither_account_again(
         backups.close()
 
 
+@pytest.mark.usefixtures("apart")
 def test_an_attempt_that_is_open_at_one_account_is_looked_up_before_the_others_charge_is_adopted(
     both: World, admin: Admin, db_url: str, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
