@@ -391,9 +391,9 @@ MONEY: Final[Sequence[Fault]] = (
     ),
     Fault(
         "what is in dispute can be refunded",
-        _REFUND_REQUESTS,
-        "held = Money(disputes.in_dispute(conn, payment.id), payment.currency)",
-        "held = Money(0, payment.currency)",
+        "billing/store/payments/credit_notes.py",
+        "           d.in_dispute\n",
+        "           0 AS in_dispute\n",
     ),
     Fault(
         "each send of a refund has a key of its own",

@@ -30,7 +30,7 @@ from billing.rules.invoices import InvoiceStatus
 from billing.rules.line_parts import LineSplit, ReturnedLine, note_by_line
 from billing.rules.money import Money, half_up
 from billing.rules.refunds import Parts
-from billing.store.payments import credit_notes, disputes, invoices, payments, recognition
+from billing.store.payments import credit_notes, invoices, payments, recognition
 from billing.store.payments.credit_notes import CreditNoteLine
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import LockedPayment
@@ -233,8 +233,8 @@ def _refuse_too_much(
             code=ErrorCode.NOTHING_CAPTURED,
             payment_id=None,
         )
-    held = 0 if payment is None else disputes.in_dispute(conn, payment.id)
-    left = credit_notes.given_back(conn, invoice.id).left(Money(held, invoice.currency))
+    paid_by = None if payment is None else payment.id
+    left = credit_notes.given_back(conn, invoice.id, paid_by).left
     if total > left:
         raise _too_high(invoice, total, left)
     if payment is None or not destination.is_money:

@@ -108,8 +108,7 @@ def room_for(conn: Connection, payment: Payment, amount: Money | None) -> Money:
     if payment.provider_payment_id is None:
         raise NotRefundable(f"payment {payment.id} has no counterpart at the provider")
     captured = payment.captured
-    held = Money(disputes.in_dispute(conn, payment.id), payment.currency)
-    left = _left(conn, payment, held)
+    left, held = _left(conn, payment)
     if amount is None:
         amount = left
     elif amount.currency != captured.currency:
@@ -132,13 +131,18 @@ def room_for(conn: Connection, payment: Payment, amount: Money | None) -> Money:
     return amount
 
 
-def _left(conn: Connection, payment: Payment, held: Money) -> Money:
-    """Return how much of a payment may go back: what credit notes gave otherwise is taken off."""
+def _left(conn: Connection, payment: Payment) -> tuple[Money, Money]:
+    """Return how much of a payment may go back, and how much cardholders' banks hold of it.
+
+    What credit notes gave otherwise is taken off.
+    """
     if payment.invoice_id is None:
-        return refundable(payment.captured, payment.refunded, held)
-    given = credit_notes.given_back(conn, payment.invoice_id)
+        held = Money(disputes.in_dispute(conn, payment.id), payment.currency)
+        return refundable(payment.captured, payment.refunded, held), held
+    given = credit_notes.given_back(conn, payment.invoice_id, payment.id)
+    held = Money(given.in_dispute, payment.currency)
     paid_back = payment.refunded + Money(given.outside, payment.currency)
-    return min(refundable(payment.captured, paid_back, held), given.left(held))
+    return min(refundable(payment.captured, paid_back, held), given.left), held
 
 
 def add(

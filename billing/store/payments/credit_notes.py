@@ -15,6 +15,7 @@ from billing.rules.credit_notes import Destination
 from billing.rules.money import Money
 from billing.rules.refunds import Parts, refundable
 from billing.store import paging
+from billing.store.payments.disputes import IN_DISPUTE
 from billing.store.rows import reader
 from billing.store.tables import credit_note_lines, credit_notes
 
@@ -98,7 +99,7 @@ class GivenBack:
     """What an invoice came to and what was given back of it, in minor units.
 
     `noted` by credit notes, `outside` of it not through the provider; `refunded` by refunds that
-    no note asked for.
+    no note asked for; `in_dispute` is what cardholders' banks hold of its payment, or have taken.
     """
 
     total: int
@@ -106,11 +107,14 @@ class GivenBack:
     noted: int
     outside: int
     refunded: int
+    in_dispute: int
 
-    def left(self, in_dispute: Money) -> Money:
-        """Return how much may still be given back, also as credit."""
+    @property
+    def left(self) -> Money:
+        """How much may still be given back, also as credit."""
         given = Money(self.noted + self.refunded, self.currency)
-        return refundable(Money(self.total, self.currency), given, in_dispute)
+        held = Money(self.in_dispute, self.currency)
+        return refundable(Money(self.total, self.currency), given, held)
 
 
 _note_of = reader(CreditNote)
@@ -174,7 +178,8 @@ def last_of_lines(conn: Connection, invoice_id: UUID) -> Mapping[int, CreditNote
 _GIVEN_BACK = text(
     """
     SELECT i.total, i.currency, coalesce(n.noted, 0)::bigint AS noted,
-           coalesce(n.outside, 0)::bigint AS outside, coalesce(r.refunded, 0)::bigint AS refunded
+           coalesce(n.outside, 0)::bigint AS outside, coalesce(r.refunded, 0)::bigint AS refunded,
+           d.in_dispute
       FROM invoices i
      CROSS JOIN LATERAL (SELECT sum(total) AS noted,
                                 sum(total) FILTER (WHERE destination = 'outside') AS outside
@@ -183,15 +188,17 @@ _GIVEN_BACK = text(
                            FROM refunds f JOIN payments p ON p.id = f.payment_id
                           WHERE p.invoice_id = i.id AND f.note_id IS NULL
                             AND f.state NOT IN ('failed', 'canceled')) r
+     CROSS JOIN LATERAL ({in_dispute}) d
      WHERE i.id = :invoice
-    """
+    """.replace("{in_dispute}", IN_DISPUTE)
 )
 _given_back = reader(GivenBack)
 
 
-def given_back(conn: Connection, invoice_id: UUID) -> GivenBack:
-    """Return what was given back of an invoice."""
-    return _given_back(conn.execute(_GIVEN_BACK, {"invoice": invoice_id}).one())
+def given_back(conn: Connection, invoice_id: UUID, payment_id: UUID | None) -> GivenBack:
+    """Return what was given back of an invoice, and what is in dispute of its payment, if any."""
+    values = {"invoice": invoice_id, "payment": payment_id}
+    return _given_back(conn.execute(_GIVEN_BACK, values).one())
 
 
 def page(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 from uuid import UUID
 
 from sqlalchemy import Connection, select, text, update
@@ -147,15 +147,13 @@ def open_ids(conn: Connection, provider: str) -> list[str]:
     return list(conn.execute(query.order_by(disputes.c.opened_at)).scalars())
 
 
-_IN_DISPUTE = text(
-    """
+IN_DISPUTE: Final = """
     SELECT coalesce(sum(CASE WHEN d.currency = p.currency THEN d.amount
-                             ELSE p.amount_captured END), 0)
+                             ELSE p.amount_captured END), 0)::bigint AS in_dispute
       FROM disputes d JOIN payments p ON p.id = d.payment_id
      WHERE d.payment_id = :payment
-       AND (d.funds_withdrawn OR d.currency <> p.currency AND d.state IN ('opened', 'lost'))
-    """
-)
+       AND (d.funds_withdrawn OR d.currency <> p.currency AND d.state IN ('opened', 'lost'))"""
+_IN_DISPUTE = text(IN_DISPUTE)
 
 
 def in_dispute(conn: Connection, payment_id: UUID) -> int:
