@@ -268,10 +268,10 @@ def _can_go_on(
     """
     if run.source is RunSource.REPORT and report is not None:
         return True
+    if run.source is RunSource.PROVIDER and run.provider in context.gateways.names:
+        return True
     left = [row.step for row in runs.steps(conn, run.id) if row.state is not StepState.SUCCEEDED]
-    needs = _NEEDS_SOURCE[run.source]
-    given = run.source is RunSource.PROVIDER and run.provider in context.gateways.names
-    return not left or left[0] not in needs or given
+    return not left or left[0] not in _NEEDS_SOURCE[run.source]
 
 
 def _failed(step: StepRun, error: Exception) -> Worked:
