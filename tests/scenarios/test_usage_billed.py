@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from billing.flows.subscriptions import lifecycle
+from billing.flows.subscriptions import lifecycle, releasing
 from billing.flows.usage.book import UsageBook
 from billing.flows.usage.ingesting import ingest
 from billing.ids import new_id
@@ -289,6 +289,35 @@ def test_what_was_used_before_a_pause_is_billed_when_it_begins(world: World) -> 
 
     assert lines(world, customer)[1:] == [
         ("final", "0001", "searches, 2026-01-01 to 2026-01-31", 2000)
+    ]
+    world.assert_everything_adds_up()
+
+
+def test_a_period_that_ends_as_it_begins_has_no_minimum(world: World) -> None:
+    parks = METERED.replace('every = "1 month"\n', 'every = "1 month"\ncatch_up = "park"\n')
+    world.publish(parks + '    minimum = { USD = "3.10" }\n')
+    customer = world.subscribed("team")
+    world.run_until("2026-01-31")
+    world.jump_to("2026-03-01")
+    world.run_until("2026-03-01")
+    releasing.release_subscription(
+        world.engine,
+        customer.reference,
+        missed="bill",
+        now=world.now,
+        actor=CLI,
+        policy=world.policy,
+    )
+    cancel(world, customer, at_period_end=False)
+
+    world.run_until("2026-03-05")
+
+    assert issued_at(world, customer)[1:] == ["2026-03-01 00:00", "2026-03-01 00:00"]
+    assert months(world, customer) == [
+        ("2026-01-01 to 2026-01-31", 0),
+        ("2026-01-01 to 2026-01-31, up to the minimum", 310),
+        ("2026-02-01 to 2026-02-28", 0),
+        ("2026-02-01 to 2026-02-28, up to the minimum", 310),
     ]
     world.assert_everything_adds_up()
 

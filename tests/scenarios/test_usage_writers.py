@@ -14,10 +14,13 @@ from sqlalchemy import text
 from billing.flows.prove import examine
 from billing.flows.usage.book import UsageBook
 from billing.flows.usage.ingesting import ingest
+from billing.rules.item_changes import Applies
 from billing.rules.usage import UsageNumber
 from billing.store.engine import make_engine
 from tests.processes import running
 from tests.scenarios.metering import CATALOG, Usage
+from tests.scenarios.test_item_changes import change
+from tests.scenarios.test_usage_billed import METERED
 from tests.scenarios.world import World
 
 WRITERS = 200
@@ -111,3 +114,26 @@ def test_what_a_killed_writer_had_sent_is_sent_again_and_counts_once(
 
     assert usage.totals("events", "sum") == {("searches", 0): ("6000", "6000")}
     assert holds(usage)
+
+
+def test_two_names_of_a_subscription_count_under_the_same_terms(world: World) -> None:
+    """One name was read before a change, the other one after it."""
+    plan = METERED[METERED.index("[[plan]]") :]
+    world.publish(METERED + plan.replace('"team"', '"pro"').replace("0.10", "0.20"))
+    ada = world.subscribed("team")
+    world.run_until("2026-01-10")
+    usage = Usage(world, ada)
+    by_customer: dict[str, Any] = {
+        "subscription": None,
+        "customer": ada.customer,
+        "item": "searches",
+    }
+    usage.send(usage.event(n=UsageNumber("1"), **by_customer))
+    change(world, ada, Applies.NOW, plan="pro")
+    world.run_until("2026-01-12")
+
+    usage.send(usage.event(n=UsageNumber("1"), **by_customer), usage.event(n=UsageNumber("1")))
+
+    with world.engine.connect() as conn:
+        rows = conn.execute(text("SELECT segment, events FROM usage_totals ORDER BY segment"))
+        assert [tuple(row) for row in rows] == [(0, 1), (1, 2)]

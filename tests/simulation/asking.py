@@ -31,10 +31,11 @@ from billing.flows.service.idempotency import (
 from billing.flows.service.orders import ChargeOrder
 from billing.flows.service.payments import PaymentApi
 from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
+from billing.flows.usage.book import UsageBook
 from billing.rules.money import Money
-from tests.simulation import ordering, selling
+from tests.simulation import ordering, selling, using
 from tests.simulation.catalog import ADDONS, Product
-from tests.simulation.events import Event
+from tests.simulation.events import BEGINNING, Event
 from tests.simulation.processes import Job, Process
 from tests.simulation.selling import OPERATOR, WHY, NothingThere, OrderedChange, OrderedNote
 
@@ -56,6 +57,9 @@ class Fact:
     ordered: OrderedChange | OrderedNote | None = None
     moments: Sequence[datetime] = ()
     """When it was asked for, once a try."""
+    sent: Sequence[using.Sent] = ()
+    """Of usage: what the answer says of each event."""
+    answered: datetime = BEGINNING
 
 
 class Refused(Exception):
@@ -85,6 +89,8 @@ class Asked:
     """Of a charge by a shop: what became of it so far."""
     ordered: OrderedChange | OrderedNote | None = None
     """Of a change or a note: what the first try asked for."""
+    sent: Sequence[using.Sent] = ()
+    """Of usage: what the answer says of each event."""
 
     @property
     def at(self) -> datetime:
@@ -98,6 +104,10 @@ class Asking(Process):
         self.waiting: list[Asked] = []
         self.current: Asked | None = None
         super().__init__(simulation, name)
+
+    def begin(self) -> None:
+        super().begin()
+        self.book = UsageBook()
 
     def job(self) -> Job | None:
         return self._ask if self.waiting else None
@@ -132,12 +142,24 @@ class Asking(Process):
             self.simulation.refused(asked, error)
 
     def _gives_up_on(self, asked: Asked) -> bool:
-        """Tell whether nobody goes on asking; a recovery is never left: nothing is sent before."""
-        return self.simulation.faulty and asked.event.kind != "recover"
+        """Tell whether nobody goes on asking.
+
+        A recovery is never left, because nothing is sent before; usage may be counted already.
+        """
+        return self.simulation.faulty and asked.event.kind not in ("recover", "usage")
 
     def _done(self, asked: Asked) -> None:
         self.simulation.carried_out(
-            Fact(asked.at, asked.event, asked.number, asked.charged, asked.ordered, asked.moments)
+            Fact(
+                asked.at,
+                asked.event,
+                asked.number,
+                asked.charged,
+                asked.ordered,
+                asked.moments,
+                asked.sent,
+                self.simulation.now,
+            )
         )
 
     def restart(self) -> None:
@@ -414,6 +436,7 @@ FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "note": selling.give_back,
     "invoice": ordering.invoice,
     "top up": ordering.top_up,
+    "usage": using.send,
     "charge": _charge,
     "release": _release_parked,
     "recover": _recover,

@@ -20,7 +20,7 @@ def not_closed(conn: Connection) -> Iterator[str]:
 def not_earned(conn: Connection, now: datetime) -> Iterator[str]:
     """Yield the invoices of periods whose revenue is earned too early, or not when it is due.
 
-    What is charged once is earned as it is invoiced, and left out.
+    What is charged once is earned as it is invoiced, as is usage; they are left out.
     """
     for row in conn.execute(_EARNED, {"now": now}):
         if row.early:
@@ -60,6 +60,7 @@ _OPEN: Final = text(
 # What was given back, disputed or voided has less to be earned; `books` leaves that to `prove`.
 # Who is canceled at once is served no longer.
 _END: Final = "least(c.period_end, coalesce(s.canceled_at, c.period_end))"
+_USED: Final = "'calls', 'data', 'users', 'peak'"
 _EARNED: Final = text(
     f"SELECT i.number, l.amount AS net, {_END} AS period_end,"
     "       c.period_end <= CAST(:now AS timestamptz) - interval '9 hours' AS due,"
@@ -68,7 +69,7 @@ _EARNED: Final = text(
     f"                                         OR {_END} > :now), 0) AS early"
     "  FROM invoices i JOIN cycles c ON c.id = i.cycle_id"
     "  JOIN subscriptions s ON s.id = c.subscription_id"
-    "  JOIN invoice_lines l ON l.invoice_id = i.id AND l.item <> 'setup'"
+    f"  JOIN invoice_lines l ON l.invoice_id = i.id AND l.item NOT IN ('setup', {_USED})"
     "  LEFT JOIN revenue_recognitions r ON r.invoice_id = i.id AND r.line = l.line"
     " WHERE i.kind = 'cycle' AND i.status = 'paid'"
     "   AND NOT EXISTS (SELECT FROM cycle_cuts k"

@@ -35,6 +35,32 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Meter:
+    """Which events count, by their name, and how: the property that is read, if one is."""
+
+    event: str
+    aggregate: Literal["count", "sum", "max", "unique"]
+    reads: str = ""
+
+
+@dataclass(frozen=True)
+class MeteredItem:
+    """What a plan sells by usage: tiers of exact prices in minor units, and bounds by currency.
+
+    A tier is as that of an item; `late_days` are how long usage is accepted.
+    """
+
+    code: str
+    meter: str
+    tiers: Sequence[tuple[int | None, Mapping[str, Fraction]]]
+    included: int = 0
+    minimum: Mapping[str, int] = field(default_factory=dict)
+    maximum: Mapping[str, int] = field(default_factory=dict)
+    bills_trial: bool = False
+    late_days: int = 35
+
+
+@dataclass(frozen=True)
 class Product:
     """A plan; one with items has a flat `base`, whose dated prices are those of the plan."""
 
@@ -49,6 +75,7 @@ class Product:
     items: Sequence[Item] = ()
     flat: bool = False  # the base takes no quantity; so it is where there are items
     unit: Mapping[str, int] = field(default_factory=lambda: DIGITS)
+    metered: Sequence[MeteredItem] = ()
 
     @property
     def seats(self) -> Item | None:
@@ -112,6 +139,34 @@ _VOLUME: Final = Item("seats", ((5, {"USD": 120}), (20, {"USD": 95}), (None, {"U
 _SETUP: Final = Item("setup", ((None, {"USD": 777, "JPY": 800}),), once=True)
 
 
+def _exactly(**amounts: str) -> Mapping[str, Fraction]:
+    return {currency: Fraction(amount) for currency, amount in amounts.items()}
+
+
+METERS: Final = {
+    "calls": Meter("call", "count"),
+    "users": Meter("call", "unique", "user"),
+    "data": Meter("data", "sum", "n"),
+    "peak": Meter("data", "max", "n"),
+}
+_CALLS: Final = MeteredItem(
+    "calls",
+    "calls",
+    ((4, _exactly(USD="30", KWD="90")), (None, _exactly(USD="12.5", KWD="35.5"))),
+    included=2,
+    minimum={"USD": 110, "KWD": 330},
+)
+_MORE_CALLS: Final = MeteredItem(
+    "calls",
+    "calls",
+    ((None, _exactly(USD="17", KWD="48")),),
+    maximum={"USD": 150, "KWD": 420},
+)
+_DATA: Final = MeteredItem("data", "data", ((None, _exactly(USD="3.125", KWD="9")),), late_days=9)
+_USERS: Final = MeteredItem("users", "users", ((None, _exactly(USD="40", KWD="120")),))
+_PEAK: Final = MeteredItem("peak", "peak", ((None, _exactly(USD="5.5", KWD="17")),))
+
+
 def _at(**amounts: int) -> list[Price]:
     return [Price(FIRST_DAY, amounts)]
 
@@ -137,6 +192,24 @@ PRODUCTS: Final = {
         Product("stub", (1, "month"), _at(USD=1999), anchor_day=1, items=(_GRADUATED, _SETUP)),
         Product("tried", (1, "month"), _at(USD=450), trial_days=10, items=(_SETUP,)),
         Product("free", (1, "month"), _at(USD=0, JPY=0), flat=True),
+        Product(
+            "usage", (1, "week"), _at(USD=300, KWD=1000), flat=True, metered=(_CALLS, _DATA, _USERS)
+        ),
+        Product(
+            "usage-more",
+            (1, "week"),
+            _at(USD=900, KWD=2900),
+            flat=True,
+            metered=(_MORE_CALLS, _DATA, _PEAK),
+        ),
+        Product(
+            "usage-tried",
+            (1, "week"),
+            _at(USD=400),
+            trial_days=9,
+            flat=True,
+            metered=(replace(_CALLS, bills_trial=True), _DATA),
+        ),
     )
 }
 
@@ -192,7 +265,7 @@ def other_plans(held: Product, currency: str) -> list[Product]:
 
 def as_files(products: Mapping[str, Product]) -> str:
     """Return a catalog as the engine reads it."""
-    return "\n".join((*_lines(products), *_addons(products.values()), *_coupons()))
+    return "\n".join((*_lines(products), *_addons(products.values()), *_coupons(), *_meters()))
 
 
 def _lines(products: Mapping[str, Product]) -> Iterator[str]:
@@ -210,19 +283,66 @@ def _lines(products: Mapping[str, Product]) -> Iterator[str]:
         yield f'then = "{each.then}"'
         yield f'catch_up = "{each.catch_up}"'
         for price in each.prices:
-            amounts = _prices(price.amounts, each.unit)
-            yield "  [[plan.version]]"
-            yield f"  effective = {price.effective}"
-            if price.effective != FIRST_DAY:
-                yield f'  existing = "{"move" if price.moves else "keep"}"'
-            if not (each.items or each.flat):
-                yield f"  price = {amounts}"
-                continue
-            yield "    [[plan.version.item]]"
-            yield '    code = "base"'
-            yield f"    price = {amounts}"
-            for item in each.items:
-                yield from _item(item, price.amounts, each.unit)
+            yield from _version(each, price)
+
+
+def _version(plan: Product, price: Price) -> Iterator[str]:
+    amounts = _prices(price.amounts, plan.unit)
+    yield "  [[plan.version]]"
+    yield f"  effective = {price.effective}"
+    if price.effective != FIRST_DAY:
+        yield f'  existing = "{"move" if price.moves else "keep"}"'
+    if not (plan.items or plan.flat):
+        yield f"  price = {amounts}"
+        return
+    yield "    [[plan.version.item]]"
+    yield '    code = "base"'
+    yield f"    price = {amounts}"
+    for item in plan.items:
+        yield from _item(item, price.amounts, plan.unit)
+    for metered in plan.metered:
+        yield from _metered(metered, price.amounts)
+
+
+def _metered(item: MeteredItem, sold_in: Collection[str]) -> Iterator[str]:
+    yield "    [[plan.version.item]]"
+    yield f'    code = "{item.code}"'
+    yield f'    meter = "{item.meter}"'
+    yield '    tiers = "graduated"'
+    tiers = ", ".join(
+        f"{{ {'' if last is None else f'up_to = {last}, '}unit = {_exact_prices(price, sold_in)} }}"
+        for last, price in item.tiers
+    )
+    yield f"    tier = [ {tiers} ]"
+    if item.included:
+        yield f"    included = {item.included}"
+    for name, bound in (("minimum", item.minimum), ("maximum", item.maximum)):
+        if bound:
+            amounts = {currency: bound[currency] for currency in sold_in}
+            yield f"    {name} = {_prices(amounts, DIGITS)}"
+    if item.bills_trial:
+        yield "    bills_trial = true"
+    yield f'    late_for = "{item.late_days} days"'
+
+
+def _exact_prices(amounts: Mapping[str, Fraction], sold_in: Collection[str]) -> str:
+    found = (f'{each} = "{_digits(amounts[each] / 10 ** DIGITS[each])}"' for each in sold_in)
+    return "{ " + ", ".join(found) + " }"
+
+
+def _digits(amount: Fraction) -> str:
+    whole, rest = divmod(amount * 10**9, 10**9)
+    return f"{whole}.{int(rest):09d}"
+
+
+def _meters() -> Iterator[str]:
+    for code, meter in METERS.items():
+        yield "[[meter]]"
+        yield f'code = "{code}"'
+        yield f'event = "{meter.event}"'
+        yield f'aggregate = "{meter.aggregate}"'
+        if meter.reads:
+            yield f'{"key" if meter.aggregate == "unique" else "value"} = "{meter.reads}"'
 
 
 def _addons(products: Collection[Product]) -> Iterator[str]:

@@ -122,6 +122,32 @@ KINDS: Final[Mapping[str, str]] = {
     "exchange": "fx_events",
     "payout paid": "payouts WHERE status = 'paid'",
     "fee": "settlement_rows WHERE fee <> 0",
+    "usage counted": "usage_events",
+    "usage counted late": "usage_counts WHERE outcome = 'late'",
+    "usage repeated": "usage_counts WHERE outcome = 'repeated'",
+    "usage conflicting": "usage_counts WHERE outcome = 'conflicting'",
+    "usage too old": "usage_counts WHERE outcome = 'too_old'",
+    "usage after an end, or while paused": (
+        "usage_counts WHERE outcome IN ('canceled', 'paused', 'unpaid')"
+    ),
+    "usage billed": "usage_closings WHERE invoice_id IS NOT NULL AND events > 0",
+    "usage billed later than its period": "usage_closings WHERE revision > 1",
+    "usage billed by segments": "usage_closings WHERE segment > 0",
+    "usage of a trial": (
+        "usage_closings u JOIN cycles c ON c.subscription_id = u.subscription_id AND c.n = u.n"
+        " WHERE c.kind = 'trial' AND u.events > 0"
+    ),
+    "usage up to a minimum": (
+        "(SELECT FROM invoice_lines WHERE item = 'calls' GROUP BY invoice_id HAVING count(*) > 1) l"
+    ),
+    "usage on a last invoice": "invoices WHERE kind = 'final'",
+    "usage of a period without a cycle": (
+        "usage_closings u WHERE u.events > 0 AND NOT EXISTS (SELECT FROM cycles c"
+        "  WHERE c.subscription_id = u.subscription_id AND c.n = u.n)"
+    ),
+    "usage with a coupon": (
+        "invoice_lines WHERE item IN ('calls', 'data', 'users', 'peak') AND discount > 0"
+    ),
     "break resolved": "breaks WHERE resolved_at IS NOT NULL",
 }
 

@@ -42,6 +42,7 @@ ZONES: Final = ("UTC", "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin")
 DOWNTIMES: Final = ((1, 16), (2, 16), (9, 16), (40, 16), (400, 1), (800, 1))  # in days
 MEETING: Final = 0.6  # of what is asked for
 ANY_TIME: Final = 0.03  # of what is asked for: before there is anybody of whom, too
+USED_AT_A_BOUND: Final = 0.4  # of the usage that is sent
 RESTORES: Final = 0.35  # of the stories
 SELLING: Final = 0.4  # of the stories: nobody leaves, so that more is sold
 SOLD: Final = frozenset(
@@ -117,13 +118,40 @@ def drawn(
     end = BEGINNING + timedelta(days=days)
     moved = [_moved(chance, each, events, later) for each in later]
     asked = [new if new.at < end else old for old, new in zip(later, moved, strict=True)]
-    events += [*asked, *played]
+    events += [*asked, *played, *_used(chance, events, days, asks)]
     events += [_resumed(chance, each) for each in asked if each.kind == "pause"]
     if chance.random() < RESTORES:
         backup, restore = _restored(chance, days)
         events = [each for each in events if not _is_sold_between(each, backup.at, restore.at)]
         events += [backup, restore]
     return sorted((each for each in events if each.at < end), key=lambda event: event.at)
+
+
+def _used(chance: random.Random, arrivals: Sequence[Event], days: int, asks: int) -> list[Event]:
+    """Send usage for who has a plan that bills it; seldom for somebody else."""
+    metered = [each for each in arrivals if PRODUCTS[each.plan].metered]
+    end = BEGINNING + timedelta(days=days)
+    found = []
+    for _ in range(asks // 2 if metered else 1):
+        arrival = chance.choice(metered if metered and chance.random() < 0.95 else arrivals)
+        at = _since(chance, arrival.at, days)
+        if chance.random() < USED_AT_A_BOUND:
+            count, unit = PRODUCTS[arrival.plan].every
+            step: dict[str, Any] = {f"{unit}s": count * chance.randint(1, 5)}
+            near = timedelta(minutes=chance.choice((-40, -3, 0, 4, 30, 59, 70, 300)))
+            at = arrival.at + relativedelta(**step) + near
+        if at < end:
+            found.append(Event(at, "usage", arrival.who, **_of_usage(chance)))
+    return found
+
+
+def _of_usage(chance: random.Random) -> dict[str, Any]:
+    return {
+        "quantity": chance.choice((1, 2, 5, 9)),
+        "days": chance.choice((0, 0, 0, 1, 5, 11, 37)),
+        "then": chance.choice(("", "", "again", "conflicting")),
+        "moves": chance.random() < 0.3,
+    }
 
 
 def _resumed(chance: random.Random, pause: Event) -> Event:

@@ -59,7 +59,9 @@ class Debtor:
         for each in self.declines:
             of_payment[each.payment].append(each)
         for cycle in self.cycles:
-            if cycle.payment_id is not None:
+            # After the end of a ladder usage is owed, and is tried to be collected once.
+            alone = cycle.kind == "final" and self.row.ended_by == "ladder"
+            if cycle.payment_id is not None and not alone:
                 yield from self._attempts(cycle, of_payment[str(cycle.payment_id)])
         yield from self._budget()
         yield from self._end()
@@ -123,7 +125,7 @@ class Debtor:
         ends = [
             cycle.period_end
             for cycle in self.cycles
-            if cycle.kind != "change"
+            if cycle.kind not in ("change", "final")
             and (paid := self._paid_at(cycle)) is not None
             and paid <= at
             and not (cycle.state == "REFUNDED" or cycle.was_lost or cycle.given_back >= cycle.price)
@@ -147,7 +149,9 @@ class Debtor:
         if any(at > ended - CLOCKS for at in self.asked):
             return
         for cycle in self.cycles:
-            if cycle.payment_id is not None and cycle.sent_at > ended + CLOCKS:
+            if cycle.payment_id is None or cycle.kind == "final":
+                continue
+            if cycle.sent_at > ended + CLOCKS:
                 yield f"period {cycle.n} is collected after {ended}, when its ladder was over"
 
     def _standing(self) -> Iterator[str]:

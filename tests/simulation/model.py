@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from dateutil.relativedelta import relativedelta
 
 from tests.simulation.catalog import Product
+from tests.simulation.metered import Piece, Ran, Usage
 from tests.simulation.pricing import (
     NOT_KNOWN,
     UNBILLED,
@@ -55,12 +56,20 @@ class Contract:
 
 @dataclass(frozen=True)
 class Sales:
-    """What else was carried out: changes of what is held, in their order, and coupons."""
+    """What else was carried out: changes of what is held, in their order, coupons, and usage.
+
+    Of what only the engine can tell: when it `ended`, which periods were `skipped`, and which of
+    them were `opened` (None: all of them).
+    """
 
     changes: Sequence[ItemChange] = ()
     coupons: Sequence[Redeemed] = ()
     found: Found = NOT_KNOWN
     apart: timedelta = timedelta()
+    usage: Usage | None = None
+    ended: datetime | None = None
+    skipped: Collection[int] = ()
+    opened: Collection[int] | None = None
 
 
 NOTHING_SOLD: Final = Sales()
@@ -94,11 +103,13 @@ class Expected:
 class Account:
     """All of a subscription's periods that begin before an instant, and when it ends.
 
-    `changed` has what changes within periods come to, by their keys.
+    `changed` has what changes within periods come to, by their keys; `finals` the invoices that
+    bill nothing but usage, by theirs.
     """
 
     periods: list[Expected] = field(default_factory=list)
     changed: dict[int, OfChange] = field(default_factory=dict)
+    finals: dict[object, Invoice] = field(default_factory=dict)
     ends: datetime | None = None
     paused: bool = False
 
@@ -117,31 +128,103 @@ def account(
     later, each with its moment. Periods that are to be billed have an invoice when they are among
     the `billed` (None: all of them are).
     """
-    ends, served = _end(contract, changes)
-    pauses = [each for each in changes if each.kind in ("pause", "resume")]
-    found = Account(ends=ends, paused=bool(pauses) and pauses[-1].kind == "pause")
-    pricing = Pricing(contract.currency, contract.zone, sales.coupons, sales.found, sales.apart)
-    base = _agreed(contract, prices)
-    for period in _calendar(contract):
-        if period.start > until or (ends is not None and period.start >= ends + served):
-            break
-        kind: Kind = "paused" if _is_paused(pauses, period.start) else period.kind
-        held = held_from(base, sales.changes, period.start)
-        held = replace(held, price=price_of(held, prices, period.start, period.day))
-        if kind == "regular" and pricing.is_free(held):
+    return _Account(contract, changes, prices, sales, billed).until(until)
+
+
+class _Account:
+    """A subscription on its way through its periods."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        changes: Sequence[Change],
+        prices: Published,
+        sales: Sales,
+        billed: Collection[int] | None,
+    ) -> None:
+        self._contract, self._prices, self._sales = contract, prices, sales
+        self._billed = billed
+        self._ends, self._served = _end(contract, changes)
+        self._pauses = [each for each in changes if each.kind in ("pause", "resume")]
+        paused = bool(self._pauses) and self._pauses[-1].kind == "pause"
+        self._found = Account(ends=self._ends, paused=paused)
+        self._pricing = Pricing(
+            contract.currency, contract.zone, sales.coupons, sales.found, sales.apart
+        )
+        self._usage = sales.usage or Usage(contract.currency, contract.zone, 1)
+
+    def until(self, until: datetime) -> Account:
+        """Go through all periods that begin before an instant."""
+        base = _agreed(self._contract, self._prices)
+        for period in _calendar(self._contract):
+            over = self._ends is not None and period.start >= self._ends + self._served
+            if period.start > until or over:
+                break
+            self._pass(period, held_from(base, self._sales.changes, period.start))
+        self._bill_last()
+        return self._found
+
+    def _pass(self, period: "_Period", held: Held) -> None:
+        kind: Kind = "paused" if _is_paused(self._pauses, period.start) else period.kind
+        held = replace(held, price=price_of(held, self._prices, period.start, period.day))
+        if kind == "regular" and self._pricing.is_free(held):
             kind = "free"
-        invoice = UNBILLED
-        if kind == "free" or (kind == "regular" if billed is None else period.n in billed):
-            invoice = pricing.bill(held, period.billed, free=kind == "free")
-        else:
-            pricing.pass_by()
-        found.periods.append(Expected(period.n, period.start, period.end, kind, invoice))
-        for change in sales.changes:
+        invoice = self._invoice(period, kind, held)
+        expected = Expected(period.n, period.start, period.end, kind, invoice)
+        self._found.periods.append(expected)
+        pieces = [(period.start, held)]
+        for change in self._sales.changes:
             if change.now and period.start <= change.at < period.end:
                 after = changed(held, change)
-                found.changed[change.key] = pricing.change(change, after, held)
+                self._found.changed[change.key] = self._pricing.change(change, after, held)
                 held = after
-    return found
+                pieces.append((change.at, held))
+        self._usage.ran(_ran(expected, pieces, self._sales))
+
+    def _invoice(self, period: "_Period", kind: Kind, held: Held) -> Invoice:
+        billed = kind == "regular" if self._billed is None else period.n in self._billed
+        if kind == "free" or billed:
+            lines = self._usage.lines(period.n)
+            return self._pricing.bill(held, period.billed, free=kind == "free", usage=lines)
+        self._pricing.pass_by()
+        self._bill_usage(("final", period.n), period.start)
+        return UNBILLED
+
+    def _bill_last(self) -> None:
+        """Bill what was used last."""
+        ended = self._sales.ended
+        for billing in self._usage.billings:
+            if ended is not None and isinstance(billing.key, tuple) and billing.key[0] == "last":
+                self._bill_usage(billing.key, ended)
+        self._usage.finish()
+
+    def _bill_usage(self, key: tuple[str, int], at: datetime) -> None:
+        lines = self._usage.lines(key)
+        if lines:
+            last = key[0] == "last"
+            self._found.finals[key] = self._pricing.of_usage(lines, key, at, ended=last)
+
+
+def _ran(period: Expected, held: Sequence[tuple[datetime, Held]], sales: Sales) -> Ran:
+    """Return a period as its usage is counted: what was held from when until when."""
+    ends = [start for start, _ in held[1:]] + [period.end]
+    is_empty = sales.ended == period.start
+    last = period.end if sales.ended is None or is_empty else max(period.start, sales.ended)
+    pieces = [
+        Piece(start, min(end, last), each.product)
+        for (start, each), end in zip(held, ends, strict=True)
+        if start < end and start < last
+    ]
+    return Ran(
+        period.n,
+        period.start,
+        period.end,
+        pieces,
+        trial=period.kind == "trial",
+        billed=period.n not in sales.skipped,
+        opened=sales.opened is None or period.n in sales.opened,
+        is_empty=is_empty,
+    )
 
 
 def _agreed(contract: Contract, prices: Published) -> Held:

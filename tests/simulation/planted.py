@@ -2,8 +2,9 @@
 
 Each replaces one passage of one file. Those of `TIME` take back how a period, an end or a debt
 follows from what was asked for and when; those of `MONEY` touch what is charged, given back,
-booked, settled and closed; those of `SALES` coupons, changes of what is held, and credit notes;
-those of `FURTHER` were thought of from the documentation, area by area.
+booked, settled and closed; those of `SALES` coupons, changes of what is held, and credit
+notes; those of `USAGE` what is used and billed afterwards; those of `FURTHER` were thought of from
+the documentation, area by area.
 """
 
 from collections.abc import Sequence
@@ -64,6 +65,7 @@ _QUOTES: Final = "billing/flows/subscriptions/change_quotes.py"
 _COUPONING: Final = "billing/flows/cycles/couponing.py"
 _BOUGHT: Final = "billing/flows/cycles/bought.py"
 _NOTES: Final = "billing/pricing/notes.py"
+_ARREARS: Final = "billing/flows/cycles/arrears.py"
 
 TIME: Final[Sequence[Fault]] = (
     Fault(
@@ -827,4 +829,62 @@ FURTHER: Final[Sequence[Fault]] = (
     ),
 )
 
-FAULTS: Final[Sequence[Fault]] = (*TIME, *MONEY, *SALES, *FURTHER)
+USAGE: Final[Sequence[Fault]] = (
+    Fault(
+        "usage that comes late is never billed",
+        "billing/store/usage/closings.py",
+        "     WHERE c.events IS DISTINCT FROM t.events\n",
+        "     WHERE c.events IS NULL\n",
+    ),
+    Fault(
+        "usage that comes late is billed with what was billed before",
+        _ARREARS,
+        "        quantity=total - before,\n",
+        "        quantity=total,\n",
+    ),
+    Fault(
+        "usage of the last day of a period isn't counted",
+        "billing/rules/usage_counting.py",
+        "(each for each in self.periods if each.start <= at < each.end), None",
+        "(each for each in self.periods if each.start <= at < each.end - timedelta(1)), None",
+    ),
+    Fault(
+        "usage after a change is billed at the price of before",
+        _ARREARS,
+        "    if terms is not None and segment.starts_at > period.start:\n",
+        "    if terms is not None and segment.starts_at < period.start:\n",
+    ),
+    Fault(
+        "usage of a trial is billed",
+        _ARREARS,
+        "        return run.sold.item.bills_trial\n",
+        "        return run.sold.item is not None\n",
+    ),
+    Fault(
+        "bounds of usage are those of a whole period",
+        _ARREARS,
+        "    return min(days if period.opened else max(1, days), whole), whole\n",
+        "    return whole, max(whole, days)\n",
+    ),
+    Fault(
+        "what was used last isn't billed",
+        _ENDING,
+        "    if forgive:\n        return {",
+        "    if not forgive:\n        return {",
+    ),
+    Fault(
+        "by two names a subscription counts usage under two terms",
+        "billing/flows/usage/ingesting.py",
+        "                seen[known.subscription.id] = _READ_TWICE\n",
+        "                seen[known.subscription.id] = known.seen\n",
+    ),
+    Fault(
+        "an event that was sent twice counts twice",
+        "billing/rules/usage.py",
+        "    return UsageEvent(event_id(written), name, at, properties or {}, *subject)\n",
+        "    written = f'{written} {id(row)}'\n"
+        "    return UsageEvent(event_id(written), name, at, properties or {}, *subject)\n",
+    ),
+)
+
+FAULTS: Final[Sequence[Fault]] = (*USAGE, *TIME, *MONEY, *SALES, *FURTHER)

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from dateutil.relativedelta import relativedelta
 
 from tests.simulation.catalog import ADDONS, Coupon, Item, Price, Product
+from tests.simulation.metered import UsageLine
 
 STEP: Final = {"KWD": 10}  # card networks have no third decimal
 SEATS: Final = 3  # of a plan that has them, where nobody says
@@ -252,10 +253,12 @@ class Found:
     """What is known of what happened, where several outcomes are right.
 
     `used` tells whether an invoice had a coupon that was redeemed as its period began; `stands`
-    whether an invoice was paid when a change was made; `left` what notes had left of a line then.
+    whether an invoice was paid when a change was made; `left` what notes had left of a line then;
+    `void` whether an invoice was voided, and had used no coupon then.
     """
 
-    used: Callable[[object, int], bool] = lambda _, __: True
+    used: Callable[[object, object], bool] = lambda _, __: True
+    void: Callable[[object], bool] = lambda _: False
     stands: Callable[[object, ItemChange], bool] = lambda _, __: True
     left: Callable[[object, int, ItemChange], int | None] = lambda _, __, ___: None
 
@@ -274,8 +277,8 @@ class Pricing:
         self._coupons = sorted(coupons, key=lambda each: (each.coupon.stack, each.at))
         self._found, self._apart = found, apart
         self._billed_once: set[str] = set()
-        self._uses: Counter[object] = Counter()
-        self._taken: Counter[object] = Counter()
+        self._used: list[tuple[object, object, int]] = []
+        self._ended = False
         self._period: Billed | None = None
         self._percents: list[Redeemed] = []
         self._pieces: dict[Terms, list[_Piece]] = {}
@@ -289,8 +292,13 @@ class Pricing:
         """Begin a period that isn't billed."""
         self._period, self._percents, self._pieces = None, [], {}
 
-    def bill(self, held: Held, period: Billed, *, free: bool) -> Invoice:
-        """Begin a period, and return its invoice; one that is `free` has none that counts."""
+    def bill(
+        self, held: Held, period: Billed, *, free: bool, usage: Sequence[UsageLine] = ()
+    ) -> Invoice:
+        """Begin a period, and return its invoice; one that is `free` has none that counts.
+
+        Behind what is charged in advance it has the `usage` of before.
+        """
         self.pass_by()
         self._period = period
         if free:
@@ -307,22 +315,38 @@ class Pricing:
             self._costs[charge.terms] = charge.costs
             lines.append(Line(charge.item, self._rounded(charge.costs(charge.quantity), share)))
         self._billed_once |= {line.item for line in lines if line.once}
-        holding = [each for each in self._coupons if self._holds(each, period)]
+        lines += [Line(each.item, each.gross) for each in usage]
+        holding = self._holding(period.n, period.start)
         self._percents = [each for each in holding if each.coupon.percent is not None]
-        return self._discounted(lines, holding, reduced=share != 1, counts=True)
+        reduced = share != 1 or bool(usage)
+        return self._discounted(lines, holding, reduced=reduced, counts=period.n)
+
+    def of_usage(
+        self, usage: Sequence[UsageLine], key: object, at: datetime, *, ended: bool
+    ) -> Invoice:
+        """Return an invoice that has nothing but usage; its coupons are those of an instant.
+
+        After an end, what invoices used that were voided with it can be used again.
+        """
+        self._ended = ended
+        lines = [Line(each.item, each.gross) for each in usage]
+        return self._discounted(lines, self._holding(key, at), reduced=True, counts=key)
 
     def _rounded(self, amount: int, share: Fraction) -> int:
         return half_up(amount * share, self.step)
 
     # --- coupons --------------------------------------------------------------------------------
 
-    def _holds(self, redeemed: Redeemed, period: Billed) -> bool:
-        """Tell whether a coupon takes something off the invoice of a period."""
+    def _holding(self, key: object, at: datetime) -> list[Redeemed]:
+        return [each for each in self._coupons if self._holds(each, key, at)]
+
+    def _holds(self, redeemed: Redeemed, key: object, at: datetime) -> bool:
+        """Tell whether a coupon takes something off the invoice of a period that begins then."""
         coupon = redeemed.coupon
-        if is_close(redeemed.at, period.start, self._apart):
-            if not self._found.used(redeemed.key, period.n):
+        if is_close(redeemed.at, at, self._apart):
+            if not self._found.used(redeemed.key, key):
                 return False
-        elif period.start < redeemed.at:
+        elif at < redeemed.at:
             return False
         count, unit = coupon.lasts
         if coupon.percent is None and self._amount(redeemed) <= 0:
@@ -330,17 +354,26 @@ class Pricing:
         if unit == "months":
             local = redeemed.at.astimezone(self.zone).replace(tzinfo=None)
             ends = (local + relativedelta(months=count)).replace(tzinfo=self.zone)
-            return period.start < ends.astimezone(UTC)
-        return unit == "forever" or coupon.keeps_rest or self._uses[redeemed.key] < count
+            return at < ends.astimezone(UTC)
+        return unit == "forever" or coupon.keeps_rest or len(self._uses(redeemed)) < count
+
+    def _uses(self, redeemed: Redeemed) -> list[int]:
+        """Return what a coupon took off before, by invoice."""
+        return [
+            amount
+            for invoice, key, amount in self._used
+            if key == redeemed.key and not (self._ended and self._found.void(invoice))
+        ]
 
     def _amount(self, redeemed: Redeemed) -> int:
         coupon = redeemed.coupon
-        taken = self._taken[redeemed.key] if coupon.keeps_rest else 0
+        taken = sum(self._uses(redeemed)) if coupon.keeps_rest else 0
         return coupon.amounts.get(self.currency, 0) - taken
 
     def _discounted(
-        self, lines: Sequence[Line], coupons: Sequence[Redeemed], *, reduced: bool, counts: bool
+        self, lines: Sequence[Line], coupons: Sequence[Redeemed], *, reduced: bool, counts: object
     ) -> Invoice:
+        """Take coupons off; each is used once more by the invoice that `counts`, if one does."""
         for each in coupons:
             coupon = each.coupon
             weights = [line.gross - line.discount if _is_on(coupon, line) else 0 for line in lines]
@@ -351,9 +384,8 @@ class Pricing:
                 amount = min(base, self._amount(each))
             if not amount:
                 continue
-            if counts:
-                self._uses[each.key] += 1
-                self._taken[each.key] += amount
+            if counts is not None:
+                self._used.append((counts, each.key, amount))
             parts = _split(amount, weights, self.step)
             lines = [
                 replace(line, discount=line.discount + part)
@@ -381,7 +413,7 @@ class Pricing:
                     self._billed_once.add(charge.item)
                 continue
             self._one(change, terms, charge, pieces.get(terms, []), share, lines, returns)
-        discounted = self._discounted(lines, self._percents, reduced=True, counts=False)
+        discounted = self._discounted(lines, self._percents, reduced=True, counts=None)
         return OfChange(discounted if lines else None, {k: v for k, v in returns.items() if v})
 
     def _share_left(self, at: datetime) -> Fraction:

@@ -328,14 +328,74 @@ def left(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     return arrival, [Event(at, kind, arrival.who), *([kept] if chance.random() < 0.3 else [])]
 
 
+_USAGE: Final = tuple(each for each in _ALL if each.metered)
+
+
+def used(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """Usage is sent: in time, twice, by two writers, under a taken id, and late."""
+    arrival = replace(_sold_as(chance, arrival, _USAGE), card=PAYS)
+    coupon = coupon_for(chance, PRODUCTS[arrival.plan], arrival.currency)
+    arrival = replace(arrival, coupon=chance.choice(("", coupon)))
+    second, third = _start(arrival, 1), _start(arrival, 2)
+    return arrival, [
+        Event(arrival.at + DAY, "usage", arrival.who, quantity=9, moves=True),
+        Event(arrival.at + 3 * DAY, "usage", arrival.who, quantity=2, then="again"),
+        Event(arrival.at + 4 * DAY, "usage", arrival.who, quantity=2, then="conflicting"),
+        Event(second + timedelta(minutes=50), "usage", arrival.who, quantity=9),
+        Event(second + DAY, "usage", arrival.who, quantity=9, days=2, moves=True),
+        Event(third - HOUR, "usage", arrival.who, quantity=5, days=1, then="again"),
+        Event(third + 12 * DAY, "usage", arrival.who, quantity=5, days=10),
+    ]
+
+
+def used_and_changed(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """Usage is sent before and after a change to another plan, which some take back."""
+    arrival = replace(_sold_as(chance, arrival, _USAGE), card=PAYS)
+    others = [each.code for each in other_plans(PRODUCTS[arrival.plan], arrival.currency)]
+    metered = [each for each in others if PRODUCTS[each].metered]
+    at = arrival.at + chance.choice((1, 2, 3)) * DAY
+    back = chance.choice((arrival.plan, *others))
+    return arrival, [
+        Event(at - 2 * HOUR, "usage", arrival.who, quantity=9),
+        Event(at, "change", arrival.who, plan=chance.choice(metered or others), then="now"),
+        Event(at + 20 * HOUR, "usage", arrival.who, quantity=9),
+        Event(at + 2 * DAY, "change", arrival.who, plan=back, then=chance.choice(("now", LATER))),
+        Event(at + 3 * DAY, "usage", arrival.who, quantity=5, days=1),
+        Event(_start(arrival, 1) + 3 * DAY, "usage", arrival.who, quantity=9, days=6),
+        Event(_start(arrival, 2) + DAY, "usage", arrival.who, quantity=5),
+    ]
+
+
+def used_to_the_end(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """Usage is sent before and after a pause or an end, which begins about when a period does."""
+    card = chance.choice((PAYS, PAYS, DECLINES_LATER))
+    arrival = replace(_sold_as(chance, arrival, _USAGE), card=card)
+    soon = timedelta(minutes=50)  # a cycle is opened an hour after its period began
+    near = (-HOUR, timedelta(minutes=3), soon, soon, 30 * HOUR)
+    at = _start(arrival, 2) + chance.choice(near)
+    kind = chance.choice(("cancel", "cancel", "cancel at period end", "pause"))
+    resumed = [Event(at + 9 * DAY, "resume", arrival.who)] if kind == "pause" else []
+    return arrival, [
+        Event(at - 3 * DAY, "usage", arrival.who, quantity=9),
+        Event(at - timedelta(minutes=2), "usage", arrival.who, quantity=5),
+        Event(at, kind, arrival.who),
+        Event(at + 20 * HOUR, "usage", arrival.who, quantity=9, days=1),
+        Event(at + 6 * DAY, "usage", arrival.who, quantity=9, days=5),
+        *resumed,
+    ]
+
+
 SCENES: Final[Sequence[Scene]] = (
     late_coupon,
+    used,
     void_with_credit,
     refund_fails,
     several_changes,
+    used_and_changed,
     declined_change,
     noted,
     limited,
+    used_to_the_end,
     disputed,
     add_on,
     short_coupons,

@@ -48,6 +48,7 @@ from tests.simulation.refusals import Refusal
 from tests.simulation.scenes import SCENES
 from tests.simulation.schedule import At, Chances, Schedule
 from tests.simulation.selling import id_of
+from tests.simulation.using import UsageRow
 from tests.simulation.wires import (
     CLOCKS,
     FAULTS,
@@ -135,6 +136,7 @@ class Backup:
     name: str
     facts: int
     published: int
+    at: datetime
 
 
 class Simulation:
@@ -170,6 +172,8 @@ class Simulation:
         self.loss = self.chance.choice((0.0, 0.05, 0.3))
         self.facts: list[Fact] = []
         self.refusals: list[Refusal] = []
+        self.batches: dict[int, list[UsageRow]] = {}
+        """What was sent of usage, by the number of its event."""
         self.asked: Counter[str] = Counter()
         self.products = dict(sold.PRODUCTS)
         self.published: list[tuple[datetime, str, sold.Price]] = []
@@ -240,7 +244,8 @@ class Simulation:
         self.reconcilers = [ReconcilerProcess(self, f"reconciler {n}", apart()) for n in (1, 2)]
         self.webhooks = [WebhookProcess(self, f"webhooks {n}", apart()) for n in (1, 2)]
         self.apis = [ApiProcess(self, "api")]
-        self.askers = [Asking(self, "operator"), Asking(self, "shop")]
+        self.writers = [Asking(self, f"writer {n}") for n in (1, 2)]
+        self.askers = [Asking(self, "operator"), Asking(self, "shop"), *self.writers]
         self.processes: list[Process] = [
             *self.schedulers,
             *self.workers,
@@ -484,6 +489,10 @@ class Simulation:
         }.get(event.kind)
         if special is not None:
             special(event)
+        elif event.kind == "usage":
+            for writer in self.writers if event.moves else self.writers[number % 2 :][:1]:
+                writer.waiting.append(Asked(event, number))
+            self._work()
         else:
             asker = self.askers[event.kind in ("subscribe", "new card", "charge", "change")]
             asker.waiting.append(Asked(event, number))
@@ -632,7 +641,7 @@ class Simulation:
         name = f"{self._database}_backup_{event.who}"
         self._copy_database(self._database, name)
         self._stack.callback(self._drop_database, name)
-        self._backups[event.who] = Backup(name, len(self.facts), self.publications)
+        self._backups[event.who] = Backup(name, len(self.facts), self.publications, self.now)
 
     def _restore(self, event: Event) -> None:
         """Put an earlier state of the database in its place, while nothing runs; then recover.
@@ -647,7 +656,7 @@ class Simulation:
         self._kill_all()
         self._restart_who_died()
         lost = self.facts[backup.facts :]
-        if any(self._is_for_others(fact) for fact in lost):
+        if any(self._is_for_others(fact, backup) for fact in lost):
             return
         self._disconnect()
         self._drop_database(self._database)
@@ -661,8 +670,14 @@ class Simulation:
         self.askers[0].waiting[:0] = [Asked(Event(self.now, "recover"), -1), *again]
         self._work()
 
-    def _is_for_others(self, fact: Fact) -> bool:
-        """Tell whether what is lost has to come from other systems, and isn't asked for again."""
+    def _is_for_others(self, fact: Fact, backup: Backup) -> bool:
+        """Tell whether what is lost has to come from other systems, and isn't asked for again.
+
+        Usage is sent again; but an invoice that billed it can't be issued again before it is.
+        """
+        if fact.event.kind == "usage":
+            with self.engine.connect() as conn:
+                return bool(conn.execute(_CLOSED_SINCE, {"at": backup.at - CLOCKS}).scalar_one())
         if fact.event.kind == "change":
             with self.engine.connect() as conn:
                 values = {"id": id_of(self.seed, "change", fact.number), "now": self.now}
@@ -747,6 +762,7 @@ _CARD: Final = text(
     "  JOIN provider_customers t ON t.customer_id = c.id AND t.provider = c.provider"
     "  JOIN payment_methods m ON m.id = t.payment_method_id WHERE c.external_id = :who"
 )
+_CLOSED_SINCE: Final = text("SELECT EXISTS (SELECT FROM usage_closings WHERE at >= :at)")
 _HOLDS_LATER: Final = text(
     "SELECT coalesce(bool_and(holds_from > CAST(:now AS timestamptz) + interval '1 hour'), true)"
     "  FROM subscription_changes WHERE change_id = :id"
@@ -758,6 +774,8 @@ _DUE: Final = text(
     """
     SELECT (SELECT count(*) FROM subscriptions
              WHERE parked_at IS NULL AND opens_at IS NOT NULL AND opens_at <= :now) AS renewals,
+           (SELECT count(*) FROM subscriptions
+             WHERE parked_at IS NULL AND usage_due_at <= :now) AS usage,
            (SELECT count(*) FROM payments
              WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL
                AND next_attempt_at <= :now) AS attempts,

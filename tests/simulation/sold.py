@@ -23,6 +23,7 @@ from tests.simulation.events import LATER
 from tests.simulation.ordering import ENTRY
 from tests.simulation.pricing import Found, ItemChange, Line, OfChange, Published, Redeemed
 from tests.simulation.selling import OrderedChange, OrderedNote, id_of
+from tests.simulation.using import LAST, UsageOf, UsageTables, final_key
 from tests.simulation.wires import CLOCKS
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Tables:
         self.redemptions = _grouped(conn, _REDEMPTIONS)
         self.notes = _grouped(conn, _NOTES)
         self.given = _grouped(conn, _GIVEN)
-        self.used = {(row.redemption_id, row.n) for row in conn.execute(_USED)}
+        self.usage = UsageTables(conn)
+        self.used = {(row.redemption_id, row.invoice_id) for row in conn.execute(_USED)}
         self.lines: dict[UUID, list[Line]] = defaultdict(list)
         for row in conn.execute(_LINES):
             self.lines[row.invoice_id].append(Line(row.item, row.gross, row.discount))
@@ -70,21 +72,32 @@ def redeemed_too_often(conn: Connection) -> Iterator[str]:
 class Sold:
     """What was sold to a customer: what was asked for, and the rows that came of it.
 
-    `paid_at` tells when a payment was captured. Who `pays` never owed anything; a change at once
-    `may_wait` for the period's end where somebody paused or owed.
+    `row` is the subscription, with its `cycles`. `paid_at` tells when a payment was captured. Who
+    `pays` never owed anything; a change at once `may_wait` for the period's end where somebody
+    paused or owed.
     """
 
     seed: object
     facts: Sequence["Fact"]
     tables: Tables
-    subscription: UUID
-    customer: UUID
+    row: Row[Any]
+    cycles: Sequence[Row[Any]]
     contract: model.Contract
     products: Mapping[str, Product]
     prices: Published
     paid_at: Mapping[str, datetime]
     pays: bool
     may_wait: bool
+
+    @property
+    def subscription(self) -> UUID:
+        found: UUID = self.row.id
+        return found
+
+    @property
+    def customer(self) -> UUID:
+        found: UUID = self.row.customer_id
+        return found
 
     # --- what the model is told -----------------------------------------------------------------
 
@@ -93,8 +106,25 @@ class Sold:
         return model.Sales(
             [self._change(fact, row) for fact, row in self._changes()],
             [Redeemed(row.id, row.at, COUPONS[row.coupon]) for row in self._redemptions()],
-            Found(self._used, self._stands, self._left),
+            Found(self._used, self._void, self._stands, self._left),
             APART,
+            self.usage().usage(),
+            self.row.canceled_at,
+            {each.n for each in self.cycles if each.kind == "skipped"},
+            {each.n for each in self.cycles},
+        )
+
+    def usage(self) -> UsageOf:
+        """Return what was sent of usage, and what came of it."""
+        return UsageOf(
+            self.facts,
+            self.tables.usage,
+            self.row,
+            self.contract.currency,
+            self.contract.zone,
+            self.cycles,
+            {each.id: each for each in self.tables.invoices.get(self.subscription, ())},
+            bool(self._redemptions()),
         )
 
     def _changes(self) -> list[tuple["Fact", Row[Any]]]:
@@ -136,18 +166,40 @@ class Sold:
     def _redemptions(self) -> Sequence[Row[Any]]:
         return self.tables.redemptions.get(self.customer, ())
 
-    def _used(self, key: object, n: int) -> bool:
-        return (key, n) in self.tables.used
+    def _used(self, key: object, invoice: object) -> bool:
+        row = self._invoice(invoice)
+        return row is not None and (key, row.id) in self.tables.used
+
+    def _void(self, key: object) -> bool:
+        row = self._invoice(key)
+        return row is not None and row.status == "void"
 
     def _invoice(self, key: object) -> Row[Any] | None:
-        """Return the invoice of a period, by its number, or of a change."""
+        """Return the invoice of a period, by its number, of a change, or of nothing but usage."""
+        if isinstance(key, tuple) and key[0] != "change":
+            return self._finals().get(key)
         wanted: object = key
         if isinstance(key, tuple):
             wanted = id_of(self.seed, "change", key[1])
         for row in self.tables.invoices.get(self.subscription, ()):
-            if wanted in (row.change_id, row.n if row.change_id is None else None):
+            if row.kind != "final" and wanted in (
+                row.change_id, row.n if row.change_id is None else None,
+            ):  # fmt: skip
                 return row
         return None
+
+    def _finals(self) -> dict[tuple[str, int], Row[Any]]:
+        """Return the invoices of nothing but usage, as the model calls them."""
+        rows = [
+            each for each in self.tables.invoices.get(self.subscription, ()) if each.kind == "final"
+        ]
+        found: dict[tuple[str, int], Row[Any]] = {}
+        last = 0
+        for row in sorted(rows, key=lambda each: (each.issued_at, each.entry or 0)):
+            key = final_key(row, self.cycles)
+            found[key or ("last", last)] = row
+            last += key is None
+        return found
 
     def _stands(self, key: object, change: ItemChange) -> bool:
         """Tell whether an invoice was paid when a change was made: nothing else is returned."""
@@ -193,6 +245,14 @@ class Sold:
         for change in sales.changes:
             came = expected.changed.get(change.key, pricing.NOTHING)
             yield from self._changed(change, came)
+        for key, invoice in expected.finals.items():
+            row = self._invoice(key)
+            if row is None:
+                yield f"usage is billed as {invoice} ({key}), and there is no invoice"
+            else:
+                yield from self._differing(f"usage {key}", row, invoice)
+        if sales.usage is not None:
+            yield from self.usage().problems(sales.usage, expected.finals)
         yield from self._noted(sales)
 
     def _differing(self, what: str, row: Row[Any], wanted: pricing.Invoice) -> Iterator[str]:
@@ -367,8 +427,13 @@ class Sold:
         starts = [each.start for each in expected.periods]
         reduced = {each.n: each.invoice.reduced for each in expected.periods}
         found = []
+        finals = {row.id: key for key, row in self._finals().items()}
         for row in self.tables.invoices.get(self.subscription, ()):
-            if row.change_id is None:
+            if row.id in finals:
+                small = True
+                what, n = finals[row.id]
+                place = (n, 0) if what == "final" else (LAST, n)
+            elif row.change_id is None:
                 small = reduced.get(row.n, False)
                 place = (row.n, 0)
             else:
@@ -421,10 +486,7 @@ _INVOICES: Final = text(
 _LINES: Final = text(
     "SELECT invoice_id, item, gross, discount FROM invoice_lines ORDER BY invoice_id, line"
 )
-_USED: Final = text(
-    "SELECT d.redemption_id, c.n FROM invoice_discounts d JOIN invoices i ON i.id = d.invoice_id"
-    "  JOIN cycles c ON c.id = i.cycle_id"
-)
+_USED: Final = text("SELECT redemption_id, invoice_id FROM invoice_discounts")
 _CHANGES: Final = text(
     "SELECT subscription_id AS owner, change_id, asked_at, holds_from, applies, detail"
     "  FROM subscription_changes WHERE kind IN ('quantity', 'plan') ORDER BY id"

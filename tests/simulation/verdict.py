@@ -20,6 +20,7 @@ from tests.simulation import model
 from tests.simulation.asking import addons_of
 from tests.simulation.books import not_as_asked, not_closed, not_earned
 from tests.simulation.dunning import Debtor, declines_of
+from tests.simulation.metered import WAIT
 from tests.simulation.ordering import Ordered, merged, ordered_rows
 from tests.simulation.refusals import unjustified
 from tests.simulation.sold import Sold, Tables, redeemed_too_often
@@ -274,14 +275,15 @@ class _Customer:
         self.row = conn.execute(_SUBSCRIPTION, {"reference": f"s{who}"}).one()
         self.cycles = list(conn.execute(_CYCLES, {"id": self.row.id}))
         self.of_changes = list(conn.execute(_OF_CHANGES, {"id": self.row.id}))
+        self.finals = list(conn.execute(_FINALS, {"id": self.row.id}))
         billed = {each.n for each in self.cycles if each.price is not None}
         paused = any(each.kind == "pause" for each in self.changes)
         self.sold = Sold(
             simulation.seed,
             facts,
             tables,
-            self.row.id,
-            self.row.customer_id,
+            self.row,
+            self.cycles,
             contract,
             simulation.products,
             simulation.published,
@@ -308,14 +310,14 @@ class _Customer:
         yield from self._periods()
         yield from self.sold.problems(self.expected, self.sales)
         yield from self.ordered.problems()
-        for cycle in (*self.cycles, *self.of_changes):
+        for cycle in (*self.cycles, *self.of_changes, *self.finals):
             yield from self._money(cycle)
         yield from self._credit()
         yield from self._status()
         yield from self._debtor().problems()
 
     def _debtor(self) -> Debtor:
-        cycles = [*self.cycles, *self.of_changes]
+        cycles = [*self.cycles, *self.of_changes, *self.finals]
         payments = {str(cycle.payment_id) for cycle in cycles}
         return Debtor(
             product=self.product,
@@ -351,7 +353,8 @@ class _Customer:
         if len(self.cycles) > len(expected):
             late = self.cycles[len(expected)]
             yield f"period {late.n} from {late.period_start} is {late.kind}, expected none"
-        missing = [each for each in expected[len(self.cycles) :] if each.start < self.now]
+        begun = self.now - (WAIT if self.row.usage_from_n is not None else timedelta())
+        missing = [each for each in expected[len(self.cycles) :] if each.start < begun]
         if missing and not (
             self._ended_by_declines() or self._ended_before_it_was_opened(missing[0])
         ):
@@ -421,7 +424,7 @@ class _Customer:
         """Tell whether declines may have ended it: the ladder of a payment was used up."""
         if self.pays or self.row.status not in ("canceled", "unpaid"):
             return False
-        invoices = (*self.cycles, *self.of_changes)
+        invoices = (*self.cycles, *self.of_changes, *self.finals)
         return self.row.ended_by == "ladder" or any(
             each.invoice_status == "uncollectible" for each in invoices
         )
@@ -434,7 +437,8 @@ class _Customer:
             yield f"period {cycle.n} costs {cycle.total}, the provider took {received}"
         if bool(received) != (cycle.invoice_status == "paid"):
             yield f"period {cycle.n} is {cycle.invoice_status}, the provider took {received}"
-        yield from self._after_the_end(cycle)
+        if cycle.kind != "final":
+            yield from self._after_the_end(cycle)
         if received or not cycle.total:
             return
         if self.pays and not self._canceled_before(cycle):
@@ -464,7 +468,7 @@ class _Customer:
         owes = any(
             cycle.invoice_status == "uncollectible"
             or (cycle.state == "CREATED" and cycle.decline_class is not None)
-            for cycle in (*self.cycles, *self.of_changes)
+            for cycle in (*self.cycles, *self.of_changes, *self.finals)
         )
         if owes or self.row.ended_by == "ladder":
             return
@@ -519,6 +523,15 @@ _OF_CHANGES: Final = text(
     "       AND s.holds_from >= c.period_start AND s.holds_from < c.period_end"
     "  LEFT JOIN payments p ON p.invoice_id = i.id"
     " WHERE i.subscription_id = :id AND i.kind = 'change' ORDER BY i.issued_at"
+)
+_FINALS: Final = text(
+    "SELECT c.n, 'final' AS kind, i.issued_at AS opened_at,"
+    f"       coalesce({_SENT}, i.issued_at) AS sent_at, {_BILLED}"
+    "  FROM invoices i JOIN LATERAL (SELECT * FROM cycles c"
+    "                    WHERE c.subscription_id = i.subscription_id"
+    "                    ORDER BY c.n DESC LIMIT 1) c ON true"
+    "  LEFT JOIN payments p ON p.invoice_id = i.id"
+    " WHERE i.subscription_id = :id AND i.kind = 'final' ORDER BY i.issued_at"
 )
 
 

@@ -74,19 +74,19 @@ def _committing(schedule: Schedule) -> Any:
             connection.rollback()
             raise psycopg.errors.SerializationFailure("could not serialize, by the schedule")
         if fate is not None:
-            raise _lost(schedule, connection)
+            raise _lost(schedule, connection.driver_connection)
         with _waiting(schedule):
             connection.commit()
         schedule.running.commits += 1
         if schedule.reach("after commit", COMMITTED_FAULTS) is not None:
-            raise _lost(schedule, connection)
+            raise _lost(schedule, connection.driver_connection)
 
     return do_commit
 
 
 def _lost(schedule: Schedule, connection: Any) -> psycopg.OperationalError:
-    backend = connection.driver_connection.info.backend_pid
-    connection.driver_connection.close()
+    backend = connection.info.backend_pid
+    connection.close()
     schedule.ended(backend)
     return psycopg.OperationalError("the connection is lost, by the schedule")
 
@@ -95,11 +95,37 @@ def _executing(schedule: Schedule) -> Any:
     def do_execute(
         dialect: Any, cursor: Any, statement: Any, parameters: Any, _: Any = None
     ) -> None:
+        commits = _is_transaction(schedule, cursor, statement)
+        if commits:
+            _before_commit(schedule, cursor)
         _before_statement(schedule, cursor, statement)
         with _waiting(schedule):
             cursor.execute(statement, parameters)
+        if commits:
+            _after_commit(schedule, cursor)
 
     return do_execute
+
+
+def _is_transaction(schedule: Schedule, cursor: Any, statement: str) -> bool:
+    """Tell whether a statement that writes is a transaction of its own."""
+    by_actor = schedule.running is not None and cursor.connection.autocommit
+    return by_actor and statement.lstrip().startswith(_LOCKING)
+
+
+def _before_commit(schedule: Schedule, cursor: Any) -> None:
+    fate = schedule.reach("before commit", COMMIT_FAULTS)
+    if fate == "serialization failure":
+        raise psycopg.errors.SerializationFailure("could not serialize, by the schedule")
+    if fate is not None:
+        raise _lost(schedule, cursor.connection)
+
+
+def _after_commit(schedule: Schedule, cursor: Any) -> None:
+    assert schedule.running is not None, "an actor runs"
+    schedule.running.commits += 1
+    if schedule.reach("after commit", COMMITTED_FAULTS) is not None:
+        raise _lost(schedule, cursor.connection)
 
 
 def _executing_many(schedule: Schedule) -> Any:

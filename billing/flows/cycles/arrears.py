@@ -320,11 +320,12 @@ def price_in(kind: CycleKind, price: ItemPrice) -> ItemPrice:
 def _share(subscription: Subscription, period: MeteredPeriod, served: Period) -> tuple[int, int]:
     """Return the share of a whole period that bounds have: that of its days, in a part of one."""
     part, whole = period.share
-    if (served.start, served.end) == (period.start, period.end):
+    ended, zone = subscription.canceled_at, subscription.zone
+    is_empty = ended is not None and ended <= period.start
+    if not is_empty and (served.start, served.end) == (period.start, period.end):
         return part, whole
-    zone = subscription.zone
     if part == whole:
         whole = max(1, civil_days_between(period.start, period.end, zone))
-    days = civil_days_between(served.start, served.end, zone)
+    days = 0 if is_empty else civil_days_between(served.start, served.end, zone)
     # Most of these end on their first day: a maximum of no days would make all usage free.
     return min(days if period.opened else max(1, days), whole), whole

@@ -37,6 +37,8 @@ _BY_WHAT_IS_KNOWN: Final = frozenset(
         UsageRefusal.CANCELED,
     }
 )
+_READ_TWICE: Final = Seen("", -1)
+"""How a subscription never is: under two names it was read at two times, and changed between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,8 @@ def _batch(
             intake.refuse_event(event, found)
         else:
             known, on_meters = found
-            seen[known.subscription.id] = known.seen
+            if seen.setdefault(known.subscription.id, known.seen) != known.seen:
+                seen[known.subscription.id] = _READ_TWICE
             rows += _rows(event, known.subscription.id, on_meters)
     return UsageBatch(rows, seen, intake.outcomes, twice)
 
