@@ -86,12 +86,16 @@ def test_a_quote_redeems_nothing_and_holds(world: World, applies: Applies) -> No
     quoted = quote(world, customer, applies, quantity=2, coupon="spring")
     assert redemptions(world) == []
 
+    assert quoted.digest != without.digest
+    for order, said in (({}, quoted.digest), ({"coupon": "spring"}, without.digest)):
+        with pytest.raises(Conflict) as moved:
+            change(world, customer, applies, quantity=2, digest=said, **order)
+        assert moved.value.code is ErrorCode.QUOTE_MOVED
+    assert redemptions(world) == []
     made = change(world, customer, applies, quantity=2, coupon="spring", digest=quoted.digest)
 
     assert (made.digest, made.coupon) == (quoted.digest, "spring")
     assert redemptions(world) == ["spring"]
-    if applies is LATER:
-        assert quoted.digest != without.digest
     world.assert_everything_adds_up()
 
 

@@ -56,6 +56,11 @@ def digest_of(
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
+def digest_with_coupon(digest: str, coupon: str) -> str:
+    """Return the digest of a change that redeems a coupon, too: it may cost the same without."""
+    return hashlib.sha256(f"{digest} {coupon}".encode("ascii")).hexdigest()
+
+
 def _periods(terms: ChangedTerms) -> list[Mapping[str, Any]]:
     if terms.moved is None:
         return []

@@ -19,7 +19,7 @@ from billing.flows.cycles.holding import BatchHoldings
 from billing.flows.policy import Policy
 from billing.flows.subscriptions import change_cuts
 from billing.flows.subscriptions.change_cuts import Cut
-from billing.flows.subscriptions.change_digests import digest_of
+from billing.flows.subscriptions.change_digests import digest_of, digest_with_coupon
 from billing.flows.subscriptions.change_invoices import (
     TO_CREDIT,
     GivesBack,
@@ -122,10 +122,17 @@ def quote_of(
         quote = _now(conn, subscription, terms, asking, policy, now)
         if not quote.notes or asking.catalog[subscription.plan].change.credit != "none":
             _refuse_unpayable(conn, subscription, quote)
-            return replace(quote, coupon=order.coupon)
+            return _with_coupon(quote, order.coupon)
         terms = asking.terms(conn, Applies.PERIOD_END, instants[Applies.PERIOD_END])
     quote = _later(subscription, terms, asking.held, policy)
-    return replace(quote, coupon=order.coupon)
+    return _with_coupon(quote, order.coupon)
+
+
+def _with_coupon(quote: ChangeQuote, coupon: str | None) -> ChangeQuote:
+    """Return a quote of a change that redeems a coupon: without it, it is another quote."""
+    if coupon is None:
+        return quote
+    return replace(quote, coupon=coupon, digest=digest_with_coupon(quote.digest, coupon))
 
 
 def _redeem(
