@@ -21,6 +21,7 @@ _WHY: Final[Mapping[Why, str]] = {
     Why.OTHER_CHANGE: "its change comes to something else here: make it at the period's end",
     Why.OTHER_NUMBER: "its invoice has another number here than its charge names",
     Why.WITHOUT_INVOICE: "its invoice can't be issued again: it is a charge without one here",
+    Why.WITHOUT_NOTE: "its credit note isn't here: it is a refund without one",
     Why.UNPAID: "its subscription is unpaid here: resume it, or cancel it",
     Why.OTHER_PERIODS: "its subscription's periods begin at other instants here: cancel it",
     Why.NOT_COLLECTED: "its payment isn't collected any more: the settlement books it",

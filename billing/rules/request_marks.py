@@ -11,6 +11,8 @@ from typing import Final
 REQUEST: Final = "request"
 CALLER: Final = "caller"
 """Where the caller's request stands beside what `REQUEST` says of an invoice."""
+NOTE: Final = "note"
+"""Where a refund names the credit note that asked for it."""
 _DIGITS: Final = 64  # of a SHA-256
 
 

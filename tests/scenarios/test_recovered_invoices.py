@@ -3,8 +3,10 @@
 from sqlalchemy import text
 
 from billing.flows.recovery.finding import AdoptionResult, Why
+from billing.rules.credit_notes import Destination
 from tests.scenarios.backups import Backups, recover
-from tests.scenarios.money import NO_TRIAL
+from tests.scenarios.money import NO_TRIAL, give_back, paid, usd
+from tests.scenarios.test_credit_notes import noted, part
 from tests.scenarios.test_top_ups import buy, grant_of
 from tests.scenarios.world import Subscriber, World
 
@@ -90,6 +92,26 @@ def test_credit_that_was_bought_after_the_backup_is_bought_again(
     assert grant_of(restored, invoice) == grant_of(world, invoice)
     restored.run_until("2026-02-02")
     assert restored.invoices(ada)[-1].credit == 3100
+    restored.assert_everything_adds_up()
+
+
+def test_a_refund_whose_credit_note_is_lost_is_told(world: World, backups: Backups) -> None:
+    """One that no note had asked for is adopted as it was."""
+    ada, bob = paid(world), paid(world)
+    restore = backups.take(world)
+    noted(world, ada, part(1000), Destination.REFUND)
+    give_back(world, world.payment(bob).id, usd(500))
+    world.settle()
+
+    restored = restore()
+    done = recover(restored)
+
+    told = {each.item.amount: (each.result, each.why) for each in done}
+    assert told == {
+        usd(1000): (AdoptionResult.ADOPTED, Why.WITHOUT_NOTE),
+        usd(500): (AdoptionResult.ADOPTED, None),
+    }
+    restored.settle()
     restored.assert_everything_adds_up()
 
 

@@ -33,7 +33,7 @@ from billing.gateway import (
 from billing.rules.payments import CaptureMethod, PaymentStatus, State
 from billing.rules.reconciliation import BreakKind
 from billing.rules.reconciliation.knowledge import EXTERNAL_ID, MadeKind
-from billing.rules.request_marks import read_mark
+from billing.rules.request_marks import NOTE, read_mark
 from billing.store.access import idempotency
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import invoices, payments
@@ -276,7 +276,7 @@ def refund(context: Context, found: ProviderRefund) -> Done:
             _restore_key(context, conn, found.metadata, "payments.refund", ours)
     if state is None:
         return AdoptionResult.PASSED_OVER, Why.PAYMENT_UNKNOWN
-    return AdoptionResult.ADOPTED, None
+    return AdoptionResult.ADOPTED, Why.WITHOUT_NOTE if NOTE in found.metadata else None
 
 
 def dispute(context: Context, found: ProviderDispute) -> Done:

@@ -68,6 +68,8 @@ class Why(StrEnum):
     OTHER_NUMBER = "other_number"
     WITHOUT_INVOICE = "without_invoice"
     """Its charge names an invoice whose lines aren't known: it is a charge without one here."""
+    WITHOUT_NOTE = "without_note"
+    """A credit note asked for it that isn't here: it is a refund without one."""
     UNPAID = "unpaid"
     OTHER_PERIODS = "other_periods"
     NOT_COLLECTED = "not_collected"

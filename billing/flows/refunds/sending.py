@@ -10,6 +10,7 @@ have forgotten the key; only a proven absence makes another call, under another 
 provider has already is asked about by the provider's id.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -36,10 +37,10 @@ from billing.rules.actor import WORKER
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome, CallKind
 from billing.rules.refunds import RefundState
-from billing.rules.request_marks import RequestMark
+from billing.rules.request_marks import NOTE
 from billing.store.access import idempotency
 from billing.store.dispatch import NOT_HELD
-from billing.store.payments import payments, provider_calls, refunds
+from billing.store.payments import credit_notes, payments, provider_calls, refunds
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.payments.refunds import RefundToSend
 
@@ -113,24 +114,31 @@ def _begin(context: Context, refund_id: UUID) -> RefundSend | RefundQuestion | N
             customer_id=row.customer_id,
             provider=row.provider,
             key=f"{policy.mode}:refund:{row.id}:c",
-            request=_request(row, idempotency.mark_of(conn, row.id)),
+            request=_request(row, _marks(conn, row)),
             now=now,
         )
         return RefundSend(row.id, row.payment_id, row.provider, call)
 
 
-def _request(row: RefundToSend, mark: RequestMark | None) -> dict[str, object]:
+def _marks(conn: Connection, row: RefundToSend) -> Mapping[str, str]:
+    """Return what tells whoever has forgotten the refund of its request and its credit note."""
+    asked = idempotency.mark_of(conn, row.id)
+    note = None if row.note_id is None else credit_notes.get(conn, row.note_id)
+    of_note = {} if note is None else {NOTE: note.number}
+    return {**({} if asked is None else asked.as_metadata()), **of_note}
+
+
+def _request(row: RefundToSend, marks: Mapping[str, str]) -> dict[str, object]:
     """Return the request of a new call.
 
     Refunds from before engines had ids are sent without one.
     """
     engine = {} if row.engine_id is None else {"engine": str(row.engine_id)}
-    asked = {} if mark is None else dict(mark.as_metadata())
     return {
         "provider_payment_id": row.provider_payment_id,
         "amount": row.amount,
         "currency": row.currency,
-        "metadata": {"refund": str(row.id), "payment": str(row.payment_id)} | engine | asked,
+        "metadata": {"refund": str(row.id), "payment": str(row.payment_id), **engine, **marks},
     }
 
 
