@@ -10,6 +10,7 @@ from billing.api.rpc_values import invalid, moment
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.usage import UsageApi
 from billing.flows.usage.ingesting import UsageAnswer
+from billing.presenters import usage_refusals
 from billing.rules.usage import BATCH_MAX
 
 USAGE_SCOPES: Final[Mapping[str, Scope]] = {"SendUsage": Scope.USAGE}
@@ -54,6 +55,11 @@ def _answer(answer: UsageAnswer) -> pb.SendUsageResponse:
         repeated=answer.repeated,
         conflicting=answer.conflicting,
         refused=[
-            pb.RefusedEvent(index=each.index, reason=str(each.reason)) for each in answer.refused
+            pb.RefusedEvent(
+                index=each.index,
+                reason=str(each.reason),
+                detail=usage_refusals.REFUSED[each.reason],
+            )
+            for each in answer.refused
         ],
     )

@@ -33,6 +33,7 @@ class RefusedEventBody(Body):
 
     index: int
     reason: UsageRefusal
+    detail: str = Field(description="The reason in a sentence, with what to do.")
 
 
 class UsageAnswerBody(Body):

@@ -17,4 +17,5 @@ __all__ = [
     "recovery",
     "tie_out",
     "timeline",
+    "usage_refusals",
 ]

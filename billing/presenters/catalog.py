@@ -118,7 +118,7 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
     old, new = (price_words(item_from_terms(terms)) for terms in (before, after))
     if old != new:
         yield f"{old} -> {new}"
-    for key in ("name", "quantity", "meter", "late_for", "bills_trial", "alert"):
+    for key in ("name", "quantity", "meter", "late_for", "bills_trial"):
         if before.get(key) != after.get(key):
             yield f"{key} {_plain(before.get(key))} -> {_plain(after.get(key))}"
 

@@ -31,7 +31,8 @@ def price_words_in(item: Item, currency: str) -> str:
         return f"no price in {currency}"
     words = _basic(item, price, currency)
     if price.included:
-        words += f" beyond {format_number(price.included)} included"
+        alert = "" if item.alert is None else f" (alert at {item.alert} %)"
+        words += f" beyond {format_number(price.included)} included{alert}"
     if price.minimum is not None:
         words += f", at least {Money(price.minimum, currency)}"
     if price.maximum is not None:

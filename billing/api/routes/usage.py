@@ -21,6 +21,7 @@ from billing.api.routes.common import (
 from billing.flows.service import views
 from billing.flows.usage.ingesting import UsageAnswer
 from billing.plans.numbers import exact_text
+from billing.presenters import usage_refusals
 from billing.queries import usage as queries
 from billing.queries.subscriptions import subscription_of
 
@@ -80,5 +81,12 @@ def answer_of(answer: UsageAnswer) -> dict[str, object]:
         "late": answer.late,
         "repeated": list(answer.repeated),
         "conflicting": list(answer.conflicting),
-        "refused": [{"index": each.index, "reason": str(each.reason)} for each in answer.refused],
+        "refused": [
+            {
+                "index": each.index,
+                "reason": str(each.reason),
+                "detail": usage_refusals.REFUSED[each.reason],
+            }
+            for each in answer.refused
+        ],
     }

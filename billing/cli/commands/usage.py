@@ -25,7 +25,7 @@ _ALERTS: Final = ("at", "item", "n", "segment", "percent", "quantity", "included
 _EVENTS: Final = ("at", "meter", "n", "value", "key", "id", "received_at")
 _NOT_COUNTED: Final = ("line", "id", "reason")
 _DAYS: Final = ("day", "events", "counted", "dry_run")
-_REASONS: Final = ("reason", "events")
+_REASONS: Final = ("reason", "events", "words")
 
 
 @click.group()
@@ -96,8 +96,14 @@ def _record(report: "Imported", *, dry_run: bool) -> dict[str, Any]:
         for name, value in asdict(report).items()
         if name not in ("reasons", "not_counted", "rows")
     }
+    from billing.presenters.usage_refusals import in_words
+
+    why = dict(report.reasons)
+    if report.conflicting:
+        why["conflicting"] = report.conflicting
     reasons = [
-        {"reason": reason, "events": events} for reason, events in sorted(report.reasons.items())
+        {"reason": reason, "events": events, "words": in_words(reason)}
+        for reason, events in sorted(why.items())
     ]
     rows = [asdict(each) for each in report.not_counted]
     return {"dry_run": dry_run, "read": report.rows, **numbers, "reasons": reasons, "rows": rows}

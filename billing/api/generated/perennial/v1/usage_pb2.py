@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.billing/api/generated/perennial/v1/usage.proto\x12\x0cperennial.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x01\n\nUsageEvent\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x14\n\x0csubscription\x18\x03 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x04 \x01(\t\x12\x0c\n\x04item\x18\x05 \x01(\t\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\nproperties\x18\x07 \x03(\x0b\x32(.perennial.v1.UsageEvent.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x10SendUsageRequest\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.perennial.v1.UsageEvent\"-\n\x0cRefusedEvent\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x87\x01\n\x11SendUsageResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x0c\n\x04late\x18\x02 \x01(\x05\x12\x10\n\x08repeated\x18\x03 \x03(\x05\x12\x13\n\x0b\x63onflicting\x18\x04 \x03(\x05\x12+\n\x07refused\x18\x05 \x03(\x0b\x32\x1a.perennial.v1.RefusedEvent2`\n\x0cUsageService\x12P\n\tSendUsage\x12\x1e.perennial.v1.SendUsageRequest\x1a\x1f.perennial.v1.SendUsageResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.billing/api/generated/perennial/v1/usage.proto\x12\x0cperennial.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x01\n\nUsageEvent\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x14\n\x0csubscription\x18\x03 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x04 \x01(\t\x12\x0c\n\x04item\x18\x05 \x01(\t\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\nproperties\x18\x07 \x03(\x0b\x32(.perennial.v1.UsageEvent.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x10SendUsageRequest\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.perennial.v1.UsageEvent\"=\n\x0cRefusedEvent\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x87\x01\n\x11SendUsageResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x0c\n\x04late\x18\x02 \x01(\x05\x12\x10\n\x08repeated\x18\x03 \x03(\x05\x12\x13\n\x0b\x63onflicting\x18\x04 \x03(\x05\x12+\n\x07refused\x18\x05 \x03(\x0b\x32\x1a.perennial.v1.RefusedEvent2`\n\x0cUsageService\x12P\n\tSendUsage\x12\x1e.perennial.v1.SendUsageRequest\x1a\x1f.perennial.v1.SendUsageResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,9 +41,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENDUSAGEREQUEST']._serialized_start=346
   _globals['_SENDUSAGEREQUEST']._serialized_end=406
   _globals['_REFUSEDEVENT']._serialized_start=408
-  _globals['_REFUSEDEVENT']._serialized_end=453
-  _globals['_SENDUSAGERESPONSE']._serialized_start=456
-  _globals['_SENDUSAGERESPONSE']._serialized_end=591
-  _globals['_USAGESERVICE']._serialized_start=593
-  _globals['_USAGESERVICE']._serialized_end=689
+  _globals['_REFUSEDEVENT']._serialized_end=469
+  _globals['_SENDUSAGERESPONSE']._serialized_start=472
+  _globals['_SENDUSAGERESPONSE']._serialized_end=607
+  _globals['_USAGESERVICE']._serialized_start=609
+  _globals['_USAGESERVICE']._serialized_end=705
 # @@protoc_insertion_point(module_scope)

@@ -41,12 +41,14 @@ class SendUsageRequest(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[UsageEvent, _Mapping]]] = ...) -> None: ...
 
 class RefusedEvent(_message.Message):
-    __slots__ = ("index", "reason")
+    __slots__ = ("index", "reason", "detail")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
     index: int
     reason: str
-    def __init__(self, index: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    detail: str
+    def __init__(self, index: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class SendUsageResponse(_message.Message):
     __slots__ = ("accepted", "late", "repeated", "conflicting", "refused")
