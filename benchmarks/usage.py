@@ -1,4 +1,4 @@
-"""How fast usage is counted by two processes, one of which is killed on its way.
+"""How fast usage is counted by two processes, one of which is killed on its way, or several times.
 
 Each writer sends batches that follow from its number and theirs alone: of a thousand events ten
 were sent before, one is twenty days late, and none is in order. The one that is killed goes on with
@@ -26,6 +26,7 @@ import psutil
 from sqlalchemy import Engine, text
 
 from benchmarks.world import START, Servers, add_subscriptions, cpu_of_tree, servers
+from billing.flows.cycles.collecting import collected_later
 from billing.flows.cycles.opening import open_due_cycles
 from billing.flows.policy import Policy
 from billing.flows.prove import PromiseResult, prove_counted_once
@@ -79,11 +80,11 @@ class Writer:
     rate: float | None
 
 
-def run(seconds: float = SECONDS, rate: float | None = None) -> None:
+def run(seconds: float = SECONDS, rate: float | None = None, kills: int = 1) -> None:
     """Print how many events a second are counted, what bounds it, and whether each counts once."""
     with servers() as world:
         _prepare(world)
-        _measure(world, seconds, rate)
+        _measure(world, seconds, rate, kills)
 
 
 def _prepare(world: Servers) -> None:
@@ -102,7 +103,7 @@ def _prepare(world: Servers) -> None:
             pass
 
 
-def _measure(world: Servers, seconds: float, rate: float | None) -> None:
+def _measure(world: Servers, seconds: float, rate: float | None, kills: int) -> None:
     spawn = multiprocessing.get_context("spawn")
     files = [world.folder / f"acknowledged-{n}" for n in range(WRITERS)]
     deadline = time.monotonic() + seconds + 3
@@ -115,14 +116,17 @@ def _measure(world: Servers, seconds: float, rate: float | None) -> None:
     before = _cpu(postgres)
     for each in writers:
         each.start()
-    writers[0] = _killed(spawn, writers[0], told[0], seconds)
+    for nth in range(kills):
+        n = nth % WRITERS
+        at = deadline - seconds * (kills - nth) / (kills + 1)
+        writers[n] = _killed(spawn, writers[n], told[n], at)
     for each in writers:
         each.join()
     time.sleep(0.5)  # the server still waits for the processes that served the writers
     server = _cpu(postgres) - before
     lines = [line for file in files for line in file.read_text().splitlines()]
     sent = [tuple(map(float, line.split())) for line in lines]
-    _tell(world.engine, [_last(file) for file in files], sent, server)
+    _tell(world.engine, [_last(file) for file in files], sent, server, kills)
 
 
 def _cpu(postgres: psutil.Process) -> float:
@@ -135,12 +139,12 @@ def _killed(
     spawn: multiprocessing.context.SpawnContext,
     writer: SpawnProcess,
     told: Writer,
-    seconds: float,
+    at: float,
 ) -> SpawnProcess:
-    """Kill a writer in the middle of a batch, and start another one in its place."""
+    """Kill a writer at an instant, in the middle of a batch, and start another in its place."""
     while not told.acknowledged.exists() or _last(told.acknowledged) < 3:
         time.sleep(0.01)
-    time.sleep(seconds / 3)
+    time.sleep(max(0.0, at - time.monotonic()))
     assert writer.pid is not None
     os.kill(writer.pid, signal.SIGKILL)
     writer.join()
@@ -166,11 +170,13 @@ def _write(told: Writer) -> None:
         while not is_over:
             body = "\n".join(json.dumps(event) for event in _events(told.number, number))
             began, used = time.monotonic(), time.process_time()
-            answer = ingest(engine, book, list(read_lines(body)), NOW)
+            with collected_later():
+                answer = ingest(engine, book, list(read_lines(body)), NOW)
             took, used = time.monotonic() - began, time.process_time() - used
             assert not answer.refused, answer.refused[0]
             assert not answer.conflicting
-            noted.write(f"{number} {began} {took} {used} {answer.accepted}\n")
+            memory = psutil.Process().memory_info().rss
+            noted.write(f"{number} {began} {took} {used} {answer.accepted} {memory}\n")
             noted.flush()
             number += 1
             if told.rate:
@@ -209,7 +215,11 @@ def _of_batch(writer: int, number: int) -> Iterator[dict[str, object]]:
 
 
 def _tell(
-    engine: Engine, batches: Sequence[int], sent: Sequence[tuple[float, ...]], server: float
+    engine: Engine,
+    batches: Sequence[int],
+    sent: Sequence[tuple[float, ...]],
+    server: float,
+    kills: int,
 ) -> None:
     accepted = sum(line[4] for line in sent)
     began, ended = min(line[1] for line in sent), max(line[1] + line[2] for line in sent)
@@ -217,7 +227,7 @@ def _tell(
     times = sorted(line[2] for line in sent)
     print(
         f"counted {accepted:,.0f} events in {seconds:.1f} s: {accepted / seconds:,.0f} a second by"
-        f" {WRITERS} writers in batches of {BATCH} (fsync on, one of them killed)"
+        f" {WRITERS} writers in batches of {BATCH} (fsync on, killed {kills} time(s))"
     )
     print(
         f"a batch takes {times[len(times) // 2] * 1e3:.0f} ms (median),"
@@ -228,16 +238,28 @@ def _tell(
         f" {server / accepted * 1e6:.1f} us of PostgreSQL;"
         f" {accepted / (mine + server):,.0f} events per processor second"
     )
-    expected = [
-        one.int for n, count in enumerate(batches) for k in range(count) for one in _ids(n, k)
-    ]
+    print(
+        f"so two such processors count {2 * accepted / (mine + server):,.0f} events a second"
+        " at most, where the disk keeps up"
+    )
+    tenth = max(1, len(sent) // 10)
+    by_time = sorted(sent, key=lambda line: line[1])
+    early, late = (
+        max(line[5] for line in part) / 2**20 for part in (by_time[:tenth], by_time[-tenth:])
+    )
+    print(f"memory of a writer: {early:.0f} MB in the first tenth, {late:.0f} MB in the last")
+    number = ids = 0
+    for n, count in enumerate(batches):
+        for k in range(count):
+            own = _ids(n, k)
+            number, ids = number + len(own), (ids + sum(one.int for one in own)) % IDS
     with engine.connect() as conn:
         found = conn.execute(_COUNTED).one()
-    right = (len(expected), sum(expected) % IDS)
+    right = (number, ids)
     assert (int(found.events), int(found.id_sum) % IDS) == right, (
         "an event is lost, or counts twice"
     )
-    print(f"each of {len(expected):,} events is counted once, by their number and fingerprint")
+    print(f"each of {number:,} events is counted once, by their number and fingerprint")
     began = time.monotonic()
     proved = prove_counted_once(engine)
     _tell_of_promise(proved, time.monotonic() - began)
@@ -257,8 +279,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--rate", type=float, help="events a second, of all writers together")
+    parser.add_argument("--kills", type=int, default=1, help="How often a writer is killed.")
     given = parser.parse_args(arguments)
-    run(given.seconds, given.rate)
+    run(given.seconds, given.rate, given.kills)
     return 0
 
 

@@ -18,6 +18,7 @@ from billing.api.routes.common import (
     missing,
     shown,
 )
+from billing.flows.cycles.collecting import collected_later
 from billing.flows.service import views
 from billing.flows.usage.ingesting import UsageAnswer
 from billing.plans.numbers import exact_text
@@ -42,7 +43,8 @@ def send_usage(
     content_type: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> JSONResponse:
     """Count events, each once; it says of each that isn't counted why. No key is needed."""
-    answer = services.usage.send(usage_body.rows_of(body, content_type))
+    with collected_later():
+        answer = services.usage.send(usage_body.rows_of(body, content_type))
     return JSONResponse(answer_of(answer))
 
 

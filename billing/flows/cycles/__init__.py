@@ -8,6 +8,7 @@ __all__ = [
     "charging",
     "closing",
     "closing_usage",
+    "collecting",
     "comparing_segments",
     "crediting",
     "deciding",

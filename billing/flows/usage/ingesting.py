@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from billing.crash_points import CrashPoint, reached
 from billing.errors import Unavailable
+from billing.flows.cycles.collecting import collected_later
 from billing.flows.usage.book import Known, Subject, UsageBook, subject_of
 from billing.rules.usage import BATCH_MAX, UsageEvent, UsageRefusal, read_event
 from billing.rules.usage_counting import Counted, counted
@@ -140,8 +141,8 @@ def ingest(
     if len(rows) > BATCH_MAX:
         raise ValueError(f"a batch has at most {BATCH_MAX} events, not {len(rows)}")
     intake = _Intake()
-    intake.take(rows)
-    with _connected(engine, dry_run=dry_run) as conn:
+    with collected_later(), _connected(engine, dry_run=dry_run) as conn:
+        intake.take(rows)
         for attempt in range(_ATTEMPTS):
             batch = _batch(conn, intake, book, now, twice=attempt > 0)
             added = _added(conn, batch, now)

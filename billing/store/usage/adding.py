@@ -80,13 +80,16 @@ class UsageBatch:
     twice: bool = False
 
 
+# No id was received later than tomorrow, by a clock that is ahead: tables of later days are empty.
 _KNOWN: Final = """
         SELECT u.at, u.payload, u.received_on FROM usage_ids u
-         WHERE u.id = i.id AND u.received_on >= CAST(:ids_from AS date)
+         WHERE u.id = i.id
+           AND u.received_on BETWEEN CAST(:ids_from AS date) AND CAST(:ids_until AS date)
 """
 _KNOWN_LONG: Final = """
         SELECT u.at, u.payload, u.received_on FROM usage_ids u
-         WHERE u.id = i.id AND u.received_on >= CAST(:ids_from AS date)
+         WHERE u.id = i.id
+           AND u.received_on BETWEEN CAST(:ids_from AS date) AND CAST(:ids_until AS date)
          UNION ALL
         SELECT e.at, e.payload, CAST(e.received_at AT TIME ZONE 'UTC' AS date) FROM usage_events e
          WHERE e.id = i.id AND e.at = i.at
@@ -272,6 +275,7 @@ def _values(rows: Sequence[NewUsage], batch: UsageBatch, now: datetime) -> dict[
         "today": today,
         "days": literal(_days(now)),
         "ids_from": today - timedelta(days=IDS_KEPT_DAYS),
+        "ids_until": today + timedelta(days=1),
     }
 
 
