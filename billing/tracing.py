@@ -37,6 +37,7 @@ SpanName = Literal[
     "handle webhook",
     "api request",
     "api call",
+    "console request",
 ]
 """Every span there is; docs/operations.md says what each is about."""
 

@@ -29,30 +29,30 @@ from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-Role = Literal["scheduler", "worker", "reconciler", "api"]
+Role = Literal["scheduler", "worker", "reconciler", "api", "console"]
 Work = tuple[Callable[[], None], Callable[[], None], Mapping[str, ReadinessCheck]]
 """A role's work, the function that stops it, and its own readiness checks."""
+Brought = Callable[[Runtime, ProcessMetrics], Work]
+"""Makes the work of a role whose package imports the workers, and not the other way round."""
 
 
 def run_role(
     role: Role,
     settings: Settings,
-    api: Callable[[Runtime, ProcessMetrics], Work] | None = None,
+    brought: Brought | None = None,
 ) -> None:
     """Run a role until TERM or Ctrl-C, then finish the work that has begun.
 
-    `api` makes the work of the role `api`, whose package imports the workers and not the other way
-    round. Raises `SchemaUnknown`, `Unavailable`, `BadInput` before any work is done.
+    `brought` makes the work of the roles `api` and `console`.
+    Raises `SchemaUnknown`, `Unavailable`, `BadInput` before any work is done.
     """
     configure_logging(settings.logs.format, settings.logs.level, role=role)
     traces = settings.tracing
     with tracing.exported(traces.endpoint, role=role, ratio=traces.ratio):
-        _run(role, settings, api)
+        _run(role, settings, brought)
 
 
-def _run(
-    role: Role, settings: Settings, api: Callable[[Runtime, ProcessMetrics], Work] | None
-) -> None:
+def _run(role: Role, settings: Settings, brought: Brought | None) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -63,9 +63,9 @@ def _run(
     check_schema(runtime.engine)
     if role in ("scheduler", "reconciler"):
         registry.register(StateCollector(runtime))
-    if role != "scheduler":
+    if role not in ("scheduler", "console"):
         list(runtime.gateways)  # report a missing key now and not at the first charge
-    work, stop, checks = _work(role, runtime, metrics, api)
+    work, stop, checks = _work(role, runtime, metrics, brought)
     with health_server(role, runtime, registry, checks) as health, _stopping_on_signals(stop):
         logger.info("%s is up, health pages on %s", role, health.url)
         notify_systemd("READY=1")
@@ -86,7 +86,7 @@ def _work(
     role: Role,
     runtime: Runtime,
     metrics: ProcessMetrics,
-    api: Callable[[Runtime, ProcessMetrics], Work] | None,
+    brought: Brought | None,
 ) -> Work:
     match role:
         case "scheduler":
@@ -97,9 +97,9 @@ def _work(
         case "worker":
             stopped = threading.Event()
             return lambda: charges.run(runtime, metrics, stopped), stopped.set, {}
-        case "api":
-            assert api is not None, "whoever runs this role brings its work"
-            return api(runtime, metrics)
+        case "api" | "console":
+            assert brought is not None, "whoever runs this role brings its work"
+            return brought(runtime, metrics)
 
 
 def health_server(
@@ -117,6 +117,7 @@ def health_server(
         "worker": settings.worker_port,
         "reconciler": settings.reconciler_port,
         "api": settings.api_port,
+        "console": settings.console_port,
     }
     if port is None:
         port = configured[role]

@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "close": "close.close",
     "completion": "completion.completion",
     "config": "database.config",
+    "console": "processes.console",
     "credit": "credit.credit",
     "credit-notes": "credit_notes.credit_notes",
     "coupons": "coupons.coupons",

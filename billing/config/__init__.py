@@ -7,7 +7,13 @@ parses single values.
 
 from billing.config.load import DEFAULT_FILE, load_settings
 from billing.config.providers import BraintreeSettings, ProviderSettings, StripeSettings
-from billing.config.schema import ApiSettings, Settings, WebhooksSettings, all_keys
+from billing.config.schema import (
+    ApiSettings,
+    ConsoleSettings,
+    Settings,
+    WebhooksSettings,
+    all_keys,
+)
 from billing.config.values import EMBEDDED, PREFIX, format_duration, parse_duration
 
 __all__ = [
@@ -16,6 +22,7 @@ __all__ = [
     "PREFIX",
     "ApiSettings",
     "BraintreeSettings",
+    "ConsoleSettings",
     "ProviderSettings",
     "Settings",
     "StripeSettings",

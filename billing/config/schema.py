@@ -210,6 +210,18 @@ class ApiSettings(Section):
     connections_max: Count = 1_000
 
 
+class ConsoleSettings(Section):
+    """The pages for people. `url` is where browsers reach them, if not at `host` and `port`."""
+
+    host: Annotated[str, AfterValidator(one_address)] = "127.0.0.1"
+    port: Port = 8440
+    url: Annotated[str, AfterValidator(web_address)] = ""
+    session: Duration = timedelta(hours=12)
+    logins_per_minute: Count = 10
+    threads: Count = 8
+    connections_max: Count = 200
+
+
 class WebhooksSettings(Section):
     """The provider's webhooks; without secrets none can be delivered, and the sweep reads all
     events.
@@ -234,6 +246,7 @@ class MetricsSettings(Section):
     worker_port: Port = 0
     reconciler_port: Port = 0
     api_port: Port = 0
+    console_port: Port = 0
 
 
 class LogsSettings(Section):
@@ -291,6 +304,7 @@ class Settings(Section):
     tax: TaxSettings = with_defaults()
     worker: WorkerSettings = with_defaults()
     api: ApiSettings = with_defaults()
+    console: ConsoleSettings = with_defaults()
     webhooks: WebhooksSettings = with_defaults()
     metrics: MetricsSettings = with_defaults()
     logs: LogsSettings = with_defaults()

@@ -15,6 +15,7 @@ __all__ = [
     "parking",
     "prices",
     "recovery",
+    "text",
     "tie_out",
     "timeline",
     "usage_refusals",

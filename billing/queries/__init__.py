@@ -2,6 +2,7 @@
 
 __all__ = [
     "access",
+    "attention",
     "books",
     "credit",
     "credit_notes",
@@ -17,6 +18,7 @@ __all__ = [
     "payments",
     "references",
     "refunds",
+    "search",
     "settlement",
     "sold",
     "status",

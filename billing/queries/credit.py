@@ -115,7 +115,7 @@ def grants(
 ) -> list[ListedGrant]:
     """Return grants in order of their ids; None doesn't narrow."""
     asked = {"customer_id": customer_id, "after": after}
-    return page(conn, _GRANTS, _CONDITIONS, _grant, limit=limit, **asked)
+    return page(conn, _GRANTS, _CONDITIONS, _grant, limit=limit, newest_first=False, **asked)
 
 
 def grant(conn: Connection, grant_id: UUID) -> ListedGrant | None:

@@ -55,13 +55,36 @@ SELECT c.id, c.external_id, c.name, c.email, c.provider, t.provider_customer_id,
   JOIN provider_customers t ON t.customer_id = c.id AND t.provider = c.provider
   LEFT JOIN payment_methods m ON m.id = t.payment_method_id
  WHERE {where}
- ORDER BY c.id LIMIT :limit
+ ORDER BY c.id {order} LIMIT :limit
 """
-_CONDITIONS: Final = {"id": "c.id = :id", "after": "c.id > :after"}
+_CONDITIONS: Final = {
+    "id": "c.id = :id",
+    "email": "lower(c.email) = lower(:email)",
+    "after": "c.id > :after",
+    "before": "c.id < :before",
+}
 
 
 def customers(
-    conn: Connection, *, limit: int = 50, id: UUID | None = None, after: UUID | None = None
+    conn: Connection,
+    *,
+    limit: int = 50,
+    id: UUID | None = None,
+    email: str | None = None,
+    after: UUID | None = None,
+    before: UUID | None = None,
+    newest_first: bool = False,
 ) -> list[ListedCustomer]:
     """Return customers in order of creation; None doesn't narrow."""
-    return page(conn, _CUSTOMERS, _CONDITIONS, _listed, limit=limit, id=id, after=after)
+    return page(
+        conn,
+        _CUSTOMERS,
+        _CONDITIONS,
+        _listed,
+        limit=limit,
+        newest_first=newest_first,
+        id=id,
+        email=email,
+        after=after,
+        before=before,
+    )

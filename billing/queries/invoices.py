@@ -11,11 +11,11 @@ from billing.pricing import InvoiceKind
 from billing.queries.paging import page
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import State
+from billing.store.payments.invoices import InvoiceLine, lines
 from billing.store.payments.invoices import find as invoice
-from billing.store.payments.invoices import lines
 from billing.store.rows import reader
 
-__all__ = ["ListedInvoice", "invoice", "invoices", "lines"]
+__all__ = ["InvoiceLine", "ListedInvoice", "invoice", "invoices", "lines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ SELECT i.id, i.number, i.kind, i.subscription_id, s.external_id AS subscription_
   LEFT JOIN subscriptions s ON s.id = i.subscription_id
   LEFT JOIN payments p ON p.invoice_id = i.id
  WHERE {where}
- ORDER BY i.id LIMIT :limit
+ ORDER BY i.id {order} LIMIT :limit
 """
 _CONDITIONS: Final = {
     "id": "i.id = :id",
@@ -71,6 +71,7 @@ _CONDITIONS: Final = {
     "subscription_id": "i.subscription_id = :subscription_id",
     "customer_id": "i.customer_id = :customer_id",
     "after": "i.id > :after",
+    "before": "i.id < :before",
 }
 
 
@@ -83,6 +84,8 @@ def invoices(
     subscription_id: UUID | None = None,
     customer_id: UUID | None = None,
     after: UUID | None = None,
+    before: UUID | None = None,
+    newest_first: bool = False,
 ) -> list[ListedInvoice]:
     """Return invoices in order of creation; None doesn't narrow."""
     return page(
@@ -91,9 +94,11 @@ def invoices(
         _CONDITIONS,
         _listed,
         limit=limit,
+        newest_first=newest_first,
         id=id,
         status=status,
         subscription_id=subscription_id,
         customer_id=customer_id,
         after=after,
+        before=before,
     )

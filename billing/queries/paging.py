@@ -21,13 +21,17 @@ def page(
     read: Reader[T],
     *,
     limit: int,
+    newest_first: bool = False,
     **asked: object,
 ) -> list[T]:
     """Return up to `limit` rows as values; a condition whose value is None doesn't narrow.
 
-    `query` has a place for `{where}`, and ends with its order and `LIMIT :limit`.
+    `query` has a place for `{where}`, and ends with its order and `LIMIT :limit`; where it can be
+    read from its end, `{order}` says the direction.
     """
     given = {name: value for name, value in asked.items() if value is not None}
     where = " AND ".join(conditions[name] for name in given) or "true"
-    rows = conn.execute(text(query.format(where=where)), {**given, "limit": limit})
+    order = "DESC" if newest_first else "ASC"
+    statement = query.format(where=where, order=order)
+    rows = conn.execute(text(statement), {**given, "limit": limit})
     return [read(row) for row in rows]

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.queries.paging import page
+from billing.rules.disputes import DisputeState
 from billing.rules.dunning import DeclineClass
 from billing.rules.payments import AttemptKind, CaptureMethod, State
 from billing.store.payments.attempts import of_payment as attempts_of
+from billing.store.payments.disputes import Dispute
 from billing.store.payments.disputes import get as dispute
 from billing.store.payments.disputes import page as disputes
 from billing.store.payments.payment_history import transitions
@@ -21,6 +23,8 @@ from billing.store.payments.provider_calls import UNKNOWN_ATTEMPT
 from billing.store.rows import reader
 
 __all__ = [
+    "Dispute",
+    "DisputeState",
     "ListedPayment",
     "attempts_of",
     "dispute",
@@ -95,7 +99,7 @@ SELECT p.id, p.invoice_id, i.number AS invoice_number, p.subscription_id,
   LEFT JOIN invoices i ON i.id = p.invoice_id
   LEFT JOIN subscriptions s ON s.id = p.subscription_id
  WHERE {{where}}
- ORDER BY p.id LIMIT :limit
+ ORDER BY p.id {{order}} LIMIT :limit
 """  # noqa: S608  our constant
 _CONDITIONS: Final = {
     "id": "p.id = :id",
@@ -105,7 +109,15 @@ _CONDITIONS: Final = {
     "customer_id": "p.customer_id = :customer_id",
     "parked": "(p.parked_at IS NOT NULL) = :parked",
     "unknown": f"{_UNKNOWN} = :unknown",
+    "declined": "p.state = 'CREATED' AND p.decline_class IS NOT NULL AND :declined",
+    "given_up": "p.state = 'FAILED' AND :given_up AND EXISTS (SELECT FROM cycles y"
+    " WHERE y.id = i.cycle_id AND y.state = 'opened')",
+    "on_ladder": "p.decline_class <> 'needs_customer' AND :on_ladder",
+    "decline_class": "p.decline_class = :decline_class",
+    "decline_code": "p.decline_code = :decline_code",
+    "rung": "p.rung = :rung",
     "after": "p.id > :after",
+    "before": "p.id < :before",
 }
 
 
@@ -120,15 +132,29 @@ def payments(
     customer_id: UUID | None = None,
     parked: bool | None = None,
     unknown: bool | None = None,
+    declined: Literal[True] | None = None,
+    on_ladder: Literal[True] | None = None,
+    given_up: Literal[True] | None = None,
+    decline_class: str | None = None,
+    decline_code: str | None = None,
+    rung: int | None = None,
     after: UUID | None = None,
+    before: UUID | None = None,
+    newest_first: bool = False,
 ) -> list[ListedPayment]:
-    """Return payments in order of creation; None doesn't narrow."""
+    """Return payments in order of creation; None doesn't narrow.
+
+    `declined` are those that were declined and are tried again, or wait for their customer;
+    `on_ladder` leaves out who waits;
+    `given_up` those that are tried no more and whose cycle is still open.
+    """
     return page(
         conn,
         _PAYMENTS,
         _CONDITIONS,
         _listed,
         limit=limit,
+        newest_first=newest_first,
         id=id,
         invoice_id=invoice_id,
         state=state,
@@ -136,5 +162,12 @@ def payments(
         customer_id=customer_id,
         parked=parked,
         unknown=unknown,
+        declined=declined,
+        on_ladder=on_ladder,
+        given_up=given_up,
+        decline_class=decline_class,
+        decline_code=decline_code,
+        rung=rung,
         after=after,
+        before=before,
     )

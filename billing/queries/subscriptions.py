@@ -98,7 +98,7 @@ SELECT s.id, s.external_id, s.customer_id, c.external_id AS customer_external_id
   FROM subscriptions s
   JOIN customers c ON c.id = s.customer_id
  WHERE {where}
- ORDER BY s.id LIMIT :limit
+ ORDER BY s.id {order} LIMIT :limit
 """
 _CONDITIONS: Final = {
     "id": "s.id = :id",
@@ -107,6 +107,7 @@ _CONDITIONS: Final = {
     "customer_id": "s.customer_id = :customer_id",
     "parked": "(s.parked_at IS NOT NULL) = :parked",
     "after": "s.id > :after",
+    "before": "s.id < :before",
 }
 
 
@@ -120,6 +121,8 @@ def subscriptions(
     customer_id: UUID | None = None,
     parked: bool | None = None,
     after: UUID | None = None,
+    before: UUID | None = None,
+    newest_first: bool = False,
 ) -> list[ListedSubscription]:
     """Return subscriptions in order of creation; None doesn't narrow."""
     return page(
@@ -128,12 +131,14 @@ def subscriptions(
         _CONDITIONS,
         _listed,
         limit=limit,
+        newest_first=newest_first,
         id=id,
         status=status,
         plan=plan,
         customer_id=customer_id,
         parked=parked,
         after=after,
+        before=before,
     )
 
 

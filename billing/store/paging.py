@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
 
 def page(
@@ -14,12 +14,15 @@ def page(
     *,
     limit: int,
     after: UUID | None,
+    also: ColumnElement[bool] | None = None,
 ) -> list[Row[Any]]:
     """Return up to `limit` rows after the id `after`; a column that is None narrows nothing."""
     query = select(table).order_by(table.c.id).limit(limit)
     for name, value in equal.items():
         if value is not None:
             query = query.where(table.c[name] == value)
+    if also is not None:
+        query = query.where(also)
     if after is not None:
         query = query.where(table.c.id > after)
     return list(conn.execute(query))

@@ -19,7 +19,7 @@ PLACES = [(path, place) for path in COMMANDS for place in places_for_text(COMMAN
 
 # What starts something or only prints text of its own has no data.
 WITHOUT_DATA = {("up",), ("scheduler",), ("worker",), ("reconciler",), ("api",), ("completion",),
-                ("db", "roles"), ("temporal", "worker")}  # fmt: skip
+                ("console",), ("db", "roles"), ("temporal", "worker")}  # fmt: skip
 ASKED_FIRST = {
     ("charges", "capture"),
     ("charges", "retry"),

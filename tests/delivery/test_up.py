@@ -53,7 +53,9 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Folder]:
     ports = {f"metrics__{role}_port": str(free_port()) for role in ROLES}
-    ports |= {name: "0" for name in ("api__port", "api__grpc_port", "metrics__api_port")}
+    ports |= {
+        name: "0" for name in ("api__port", "api__grpc_port", "console__port", "metrics__api_port")
+    }
     folder = Folder(tmp_path, scheduler__tick="100ms", reconciler__tick="500ms", **ports)
     try:
         yield folder

@@ -16,7 +16,7 @@ from billing.flows.breaks import exchanges, operator
 from billing.flows.breaks.exchanges import Exchange
 from billing.flows.cycles.digest_repair import repair
 from billing.flows.payments import authorizations, declined_settlements
-from billing.flows.service import api_keys
+from billing.flows.service import api_keys, console_sessions
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.idempotency import Claim, KeyedAnswer, KeyedRequest, claim, keep
 from billing.flows.subscriptions import lifecycle, reanchoring
@@ -359,11 +359,16 @@ def _breaks(world: World) -> None:
 
 
 def _requests(world: World) -> None:
-    """A key of the API, and a request that was answered under an idempotency key."""
+    """Keys of the API, a session, and a request that was answered under an idempotency key."""
     api_keys.create(
         world.engine, name="shop", scopes=[Scope.CHARGE], pepper="p" * 32, wall=world.wall,
         actor=ANN,
     )  # fmt: skip
+    _, key = api_keys.create(
+        world.engine, name="ann", scopes=[Scope.READ], pepper="p" * 32, wall=world.wall, actor=ANN
+    )
+    lasts = timedelta(hours=12)
+    console_sessions.log_in(world.engine, key, pepper="p" * 32, wall=world.wall, lasts=lasts)
     request = KeyedRequest("shop", "order-1", "charge", {"amount": 1})
     with world.engine.begin() as conn:
         claimed = claim(conn, request, wall=world.wall, lease=timedelta(minutes=1))

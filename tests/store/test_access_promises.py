@@ -24,9 +24,12 @@ VALUES ('api:shop', 'answered', '\\x01', 'payments.charge',
 INSERT INTO api_keys (id, name, secret_hash, scopes, created_at, revoked_at)
 VALUES ('good', 'shop', '\\x01', '{read}', '2026-01-01', NULL),
        ('revoked', 'shop', '\\x02', '{admin}', '2026-01-01', '2026-01-02');
+INSERT INTO console_sessions (token_hash, key_id, created_at, expires_at, ended_at)
+VALUES (repeat('01', 32), 'good', '2026-01-01', '2026-01-02', NULL),
+       (repeat('02', 32), 'good', '2026-01-01', '2026-01-02', '2026-01-01');
 INSERT INTO audit_log (at, actor, action, subject) VALUES ('2026-01-01', 'cli:ada', 'x', 'y')
 """
-TABLES = ("idempotency_keys", "api_keys", "audit_log")
+TABLES = ("idempotency_keys", "api_keys", "console_sessions", "audit_log")
 NO_RIGHT = "append-only|can't be changed|permission denied"
 
 
@@ -94,6 +97,19 @@ ATTACKS = {
         "UPDATE api_keys SET revoked_at = NULL WHERE id = 'revoked'",
     ),
     "an API key deleted": ("can't be deleted|permission denied", "DELETE FROM api_keys"),
+    "a session that lasts longer": (
+        "what it opens can't change",
+        "UPDATE console_sessions SET expires_at = '2027-01-01'",
+    ),
+    "a session of another key": (
+        "what it opens can't change",
+        "UPDATE console_sessions SET key_id = 'revoked'",
+    ),
+    "a session that goes on": (
+        "stays ended",
+        "UPDATE console_sessions SET ended_at = NULL WHERE ended_at IS NOT NULL",
+    ),
+    "a session deleted": ("can't be deleted|permission denied", "DELETE FROM console_sessions"),
     "a line of the audit log changed": (NO_RIGHT, "UPDATE audit_log SET actor = 'nobody'"),
     "a line of the audit log deleted": (NO_RIGHT, "DELETE FROM audit_log"),
     "the audit log emptied": (NO_RIGHT, "TRUNCATE audit_log"),
@@ -121,6 +137,7 @@ def test_what_is_allowed_is_taken(attacker: Engine) -> None:
             " lease_until = NULL WHERE key = 'in work'",
             "UPDATE api_keys SET last_used_at = '2026-01-03'",
             "UPDATE api_keys SET revoked_at = '2026-01-03' WHERE id = 'good'",
+            "UPDATE console_sessions SET ended_at = '2026-01-03' WHERE ended_at IS NULL",
         )
 
 

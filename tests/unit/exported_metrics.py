@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from billing.api.metrics import ApiMetrics
+from billing.console.metrics import ConsoleMetrics
 from billing.workers.runtime.metrics import ProcessMetrics, StateCollector
 from billing.workers.runtime.runtime import Runtime
 
@@ -89,6 +90,7 @@ def exported_metrics() -> Mapping[str, Exported]:
     registry = CollectorRegistry()
     ProcessMetrics(registry, "scheduler", "0")
     ApiMetrics(registry)
+    ConsoleMetrics(registry)
     registry.register(StateCollector(cast(Runtime, _Parts())))
     found = {}
     for family in registry.collect():

@@ -24,6 +24,8 @@ DASHBOARD = DEPLOY / "grafana" / "dashboard.json"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 TEMPORAL_UNIT = DEPLOY / "temporal" / "perennial-temporal.service"
 PARTS_OF_A_HISTOGRAM = re.compile(r"_(?:bucket|count|sum)$")
+STANDING_BESIDE = {"console"}
+"""Without it no work stands still, so nobody is called at night."""
 NOT_OURS = {"job", "instance", "le"}
 
 needs_promtool = pytest.mark.skipif(
@@ -121,9 +123,8 @@ def test_every_role_is_missed_by_the_rule_and_has_its_line_in_the_runbook() -> N
     (rule,) = [alert["expr"] for alert in alerts() if alert["alert"] == "BillingRoleAbsent"]
     told = re.findall(r"^\| an? (\w+) \|", (ROOT / "docs" / "operations.md").read_text(), re.M)
 
-    assert set(re.findall(r'absent\(billing_build_info\{role="(\w+)"\}\)', rule)) == set(
-        get_args(Role)
-    )
+    missed = set(get_args(Role)) - STANDING_BESIDE
+    assert set(re.findall(r'absent\(billing_build_info\{role="(\w+)"\}\)', rule)) == missed
     assert set(told) >= set(get_args(Role))
 
 

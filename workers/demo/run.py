@@ -30,10 +30,13 @@ from rich.live import Live
 from billing.config import Settings, load_settings
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from billing.flows.prove import prove
+from billing.flows.service import api_keys
+from billing.flows.service.api_keys import PersonRole
 from billing.flows.subscriptions import catalog as catalog_flow
 from billing.flows.webhooks.inbox import RETENTION, SWEEP
 from billing.plans.load import load_catalog
 from billing.queries.totals import totals
+from billing.rules.actor import Actor, ActorKind
 from billing.store import due_work, tasks
 from billing.store.subscriptions import cycles
 from billing.workers.demo import ending, world
@@ -47,11 +50,12 @@ from billing.workers.demo.settings import LISTENING, SECOND_ACCOUNT, SHORT_INTER
 from billing.workers.demo.usage import DemoUsage
 from billing.workers.demo.usage_checks import usage_figures
 from billing.workers.demo.world import InjectedFaults
+from billing.workers.runtime.peppers import pepper
 from billing.workers.runtime.runtime import Runtime, sandbox_url
 from billing.workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
 from billing.workers.up.child_spec import Pauses
 from billing.workers.up.supervisor import Supervisor
-from billing.workers.up.up import ports, supervisor
+from billing.workers.up.up import console_url, ports, supervisor
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 STEP: Final = timedelta(days=1)
@@ -96,12 +100,13 @@ def run(settings: Settings, options: DemoOptions) -> int:
             "BILLING__WEBHOOKS__SECRETS": f"whsec_{secrets.token_hex(24)}",
             # The provider has to find the endpoint again, and we the page, after a restart too.
             "BILLING__API__PORT": str(free_port()),
+            "BILLING__CONSOLE__PORT": str(free_port()),
             "BILLING__METRICS__RECONCILER_PORT": str(free_port()),
         }
     )
     demo_settings = load_settings(None, env)
     started = time.monotonic()
-    with _servers(demo_settings, env, talk) as (parts, runtime):
+    with _servers(demo_settings, env, talk, console=options.keep) as (parts, runtime):
         demo = DemoRun(runtime, parts, options, started)
         report = demo.execute(talk)
         if options.json:
@@ -109,13 +114,13 @@ def run(settings: Settings, options: DemoOptions) -> int:
         else:
             print_report(report, Console())
         if options.keep:
-            _keep_running(parts, folder, talk)
+            _keep_running(parts, runtime, talk)
     return EXIT_OK if report.holds else EXIT_FINDINGS
 
 
 @contextlib.contextmanager
 def _servers(
-    settings: Settings, env: dict[str, str], talk: Console
+    settings: Settings, env: dict[str, str], talk: Console, *, console: bool
 ) -> Iterator[tuple[Supervisor, Runtime]]:
     """Start everything on empty data, and delete the data afterwards."""
     folder = settings.embedded.dir
@@ -124,7 +129,7 @@ def _servers(
     talk.print("starting PostgreSQL, Valkey, sandbox, scheduler, worker, reconciler and API")
     quick = Pauses(first=0.2, longest=2.0, steady=10.0)
     env = env | ports(settings, None)
-    parts = supervisor(settings, None, env, echo=None, pauses=quick)
+    parts = supervisor(settings, None, env, echo=None, pauses=quick, console=console)
     runtime = Runtime(settings)
     try:
         with parts:
@@ -142,10 +147,22 @@ def _delete(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep_running(parts: Supervisor, folder: Path, talk: Console) -> None:
+def _keep_running(parts: Supervisor, runtime: Runtime, talk: Console) -> None:
+    settings = runtime.settings
+    _, key = api_keys.create(
+        runtime.engine,
+        name="demo",
+        scopes=PersonRole.ADMIN.scopes,
+        pepper=pepper(settings),
+        wall=runtime.clock.wall(),
+        actor=Actor(ActorKind.DEMO),
+    )
     talk.print(
-        "everything goes on running; Ctrl-C ends it. In another terminal:\n"
-        f"  BILLING__EMBEDDED__DIR={folder} billing status --watch"
+        "everything goes on running; Ctrl-C ends it. In a browser:\n"
+        f"  {console_url(settings, settings.console.port)}, with the key {key}\n"
+        "In another terminal:\n"
+        f"  BILLING__EMBEDDED__DIR={settings.embedded.dir} billing status --watch",
+        soft_wrap=True,
     )
     with contextlib.suppress(KeyboardInterrupt):
         while True:

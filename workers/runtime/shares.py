@@ -12,7 +12,8 @@ from billing.config import Settings
 # Charges get the most; callers of the API wait for an answer; the reconciler can wait.
 SHARES: Final[Mapping[str, float]] = {"worker": 0.65, "api": 0.20, "reconciler": 0.15}
 BY_HAND: Final = "reconciler"
-"""A command at the shell has the share of the role that does the same work; it ends soon."""
+"""A command at the shell has the share of the role that does the same work; it ends soon. So has a
+console, which asks for balances when a person does."""
 
 
 def calls_per_second(whole: float, settings: Settings, role: str | None) -> float:
@@ -23,4 +24,5 @@ def calls_per_second(whole: float, settings: Settings, role: str | None) -> floa
     if role is None:
         return whole
     processes = {"worker": settings.worker.processes, "api": settings.api.processes}
-    return whole * SHARES[role] / processes.get(role, 1)
+    share = SHARES[BY_HAND if role == "console" else role]
+    return whole * share / processes.get(role, 1)

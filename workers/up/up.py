@@ -30,6 +30,7 @@ from billing.workers.up.supervisor import Supervisor
 
 STATE_FILE: Final = "supervisor.json"
 _API_PORT: Final = f"{PREFIX}API__PORT"
+_CONSOLE_PORT: Final = f"{PREFIX}CONSOLE__PORT"
 
 
 def up(
@@ -41,16 +42,25 @@ def up(
     from billing.workers.up import deliveries  # `billing status` needs no HTTP client
 
     signing = deliveries.signing_secret(settings)
-    api_port = settings.api.port or free_port()
-    found = {_API_PORT: str(api_port)} | ports(settings, sys.stderr)
+    given = {
+        _API_PORT: str(settings.api.port or free_port()),
+        _CONSOLE_PORT: str(settings.console.port or free_port()),
+    }
+    found = given | ports(settings, sys.stderr)
     env = {**os.environ, **readable(settings, sys.stderr), **signing, **found}
 
     def ready() -> None:
         deliveries.name_endpoint(settings, signing, int(found[_API_PORT]), sys.stderr.write)
+        sys.stderr.write(f"the console: {console_url(settings, int(found[_CONSOLE_PORT]))}\n")
         if on_ready is not None:
             on_ready()
 
     supervisor(settings, config_path, env, echo=sys.stderr).run(ready)
+
+
+def console_url(settings: Settings, port: int) -> str:
+    """Return where a person opens the console."""
+    return f"{settings.console.url or f'http://{settings.console.host}:{port}'}/console"
 
 
 def readable(settings: Settings, stream: IO[str]) -> dict[str, str]:
@@ -72,13 +82,14 @@ def supervisor(
     durable: bool = True,
     pauses: Pauses | None = None,
     api: bool = True,
+    console: bool = True,
 ) -> Supervisor:
     """Return a supervisor for all that these settings need on this machine."""
     folder = settings.embedded.dir
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)  # one made by an earlier release was open to everybody
     return Supervisor(
-        children(settings, config_path, env, durable=durable, api=api),
+        children(settings, config_path, env, durable=durable, api=api, console=console),
         wall=SystemClock().wall,
         state_file=folder / STATE_FILE,
         log_dir=folder / "logs",
@@ -96,7 +107,11 @@ def ports(settings: Settings, echo: IO[str] | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for section, names in (
         ("api", ("port", "grpc_port")),
-        ("metrics", ("scheduler_port", "worker_port", "reconciler_port", "api_port")),
+        ("console", ("port",)),
+        (
+            "metrics",
+            ("scheduler_port", "worker_port", "reconciler_port", "api_port", "console_port"),
+        ),
     ):
         part = getattr(settings, section)
         for name in names:
@@ -124,6 +139,7 @@ def children(
     *,
     durable: bool = True,
     api: bool = True,
+    console: bool = True,
 ) -> list[ChildSpec]:
     """Return the children that have to run, in the order of their start."""
     specs: list[ChildSpec] = []
@@ -144,6 +160,8 @@ def children(
     specs.append(_role(settings, config_path, env, "reconciler", "reconciler"))
     if api:
         specs.append(_role(settings, config_path, env, "api", "api"))
+    if console:
+        specs.append(_role(settings, config_path, env, "console", "console"))
     return specs
 
 

@@ -9,7 +9,8 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.session import Session, person
 
 _COLUMNS = ("id", "name", "scopes", "created_at", "last_used_at", "revoked_at")
-_SCOPES = ("read", "charge", "refund", "usage", "admin")
+_SCOPES = ("read", "charge", "refund", "usage", "operate", "close", "admin")
+_ROLES = ("viewer", "support", "operator", "finance", "admin")
 
 
 @click.group()
@@ -24,34 +25,48 @@ def keys() -> None:
     "scopes",
     type=Word(_SCOPES),
     multiple=True,
-    required=True,
     help=f"What it may do, once or more: {', '.join(_SCOPES)}.",
+)
+@click.option(
+    "--role",
+    "roles",
+    type=Word(_ROLES),
+    multiple=True,
+    help=f"What a person does in the console, for the scopes it needs: {', '.join(_ROLES)}.",
 )
 @reason_option
 @output_option
 @click.pass_obj
 def create(
-    session: Session, name: str, scopes: tuple[str, ...], reason: str, output: Output
+    session: Session,
+    name: str,
+    scopes: tuple[str, ...],
+    roles: tuple[str, ...],
+    reason: str,
+    output: Output,
 ) -> None:
     """Make a key and show it, this once.
 
-    NAME is the caller, like shop or back-office. Keys of one name share their idempotency keys:
-    to replace a key, make another one of the same name, change over, and revoke the old one.
+    NAME is the caller, like shop or back-office, or a person, who logs in to the console with it.
+    Keys of one name share their idempotency keys: to replace a key, make another one of the same
+    name, change over, and revoke the old one.
     """
     from billing.flows.service import api_keys
     from billing.workers.runtime.peppers import pepper
 
+    wanted = {api_keys.Scope(scope) for scope in scopes}
+    wanted.update(*(api_keys.PersonRole(role).scopes for role in roles))
     key_id, key = api_keys.create(
         session.engine,
         name=name,
-        scopes=[api_keys.Scope(scope) for scope in scopes],
+        scopes=sorted(wanted),
         pepper=pepper(session.settings),
         wall=session.runtime.clock.wall(),
         actor=person(),
         why=reason,
     )
     talk("keep it safe: it can't be shown again")
-    record = {"id": key_id, "name": name, "scopes": sorted(set(scopes)), "key": key}
+    record = {"id": key_id, "name": name, "scopes": sorted(wanted), "key": key}
     output.message(record, key)
 
 

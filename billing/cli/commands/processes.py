@@ -13,7 +13,8 @@ def up(session: Session) -> None:
     """Run the whole engine on this machine until Ctrl-C.
 
     Starts what config.toml calls "embedded" (PostgreSQL, Valkey, the sandbox), brings the schema
-    forward, then runs scheduler, workers, reconciler and API, and restarts what falls.
+    forward, then runs scheduler, workers, reconciler, API and console, and
+    restarts what falls.
     """
     from billing.cli.output import talk
     from billing.workers.up.up import up as run
@@ -33,6 +34,10 @@ def _run_role(session: Session, role: str) -> None:
             from billing.api import serving
 
             roles.run_role(role, session.settings, serving.work)
+        case "console":
+            from billing.console import serving as console_serving
+
+            roles.run_role(role, session.settings, console_serving.work)
         case _:
             raise AssertionError(role)
 
@@ -63,6 +68,13 @@ def reconciler(session: Session) -> None:
 def api(session: Session) -> None:
     """Run the API: HTTP and gRPC, for callers with a key (`billing keys create`)."""
     _run_role(session, "api")
+
+
+@click.command()
+@click.pass_obj
+def console(session: Session) -> None:
+    """Run the console: pages for people, who log in with a key (`billing keys create --role`)."""
+    _run_role(session, "console")
 
 
 @click.command()

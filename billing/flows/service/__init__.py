@@ -1,11 +1,12 @@
 """The payment service behind HTTP and gRPC: charge, refund, look up, with idempotency keys and API
-keys.
+keys; and the sessions of the console.
 """
 
 __all__ = [
     "api_keys",
     "callers",
     "change_views",
+    "console_sessions",
     "credit",
     "credit_notes",
     "customers",

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -38,7 +38,33 @@ class Scope(StrEnum):
     CHARGE = "charge"
     REFUND = "refund"
     USAGE = "usage"
+    OPERATE = "operate"
+    CLOSE = "close"
     ADMIN = "admin"
+
+
+class PersonRole(StrEnum):
+    """A usual set of scopes, for people."""
+
+    VIEWER = "viewer"
+    SUPPORT = "support"
+    OPERATOR = "operator"
+    FINANCE = "finance"
+    ADMIN = "admin"
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scopes of a key for this role."""
+        return _SCOPES_OF[self]
+
+
+_SCOPES_OF: Final[Mapping[PersonRole, tuple[Scope, ...]]] = {
+    PersonRole.VIEWER: (Scope.READ,),
+    PersonRole.SUPPORT: (Scope.READ, Scope.REFUND),
+    PersonRole.OPERATOR: (Scope.READ, Scope.CHARGE, Scope.OPERATE),
+    PersonRole.FINANCE: (Scope.READ, Scope.CLOSE),
+    PersonRole.ADMIN: (Scope.ADMIN,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +78,14 @@ class Key:
     def may(self, scope: Scope) -> bool:
         """Tell whether the key has this scope."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    @property
+    def roles(self) -> tuple[PersonRole, ...]:
+        """The roles whose scopes the key has; a viewer is named where it is nothing more."""
+        if Scope.ADMIN in self.scopes:
+            return (PersonRole.ADMIN,)
+        found = tuple(role for role in PersonRole if self.scopes.issuperset(role.scopes))
+        return found if found == (PersonRole.VIEWER,) else found[1:]
 
 
 def create(

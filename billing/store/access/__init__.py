@@ -1,3 +1,3 @@
-"""API keys, idempotency keys, the audit log, and events received."""
+"""API keys, sessions, idempotency keys, the audit log, and events received."""
 
-__all__ = ["api_keys", "audit", "events", "idempotency"]
+__all__ = ["api_keys", "audit", "console_sessions", "events", "idempotency"]

@@ -140,6 +140,7 @@ SELECT e.id, e.kind, e.source_key, e.payload_hash, e.effective_at, e.posted_at, 
 """
 _ENTRIES_OF_CYCLES = text(_ENTRIES.format(where="e.cycle_id = ANY(CAST(:cycle_ids AS uuid[]))"))
 _ENTRY_BY_KEY = text(_ENTRIES.format(where="e.source_key = :source_key"))
+_ENTRY_BY_ID = text(_ENTRIES.format(where="e.id = :id"))
 
 
 def trial_balance(conn: Connection) -> list[TrialBalanceRow]:
@@ -240,6 +241,12 @@ def withheld_in_dispute(
 def entry_by_source_key(conn: Connection, source_key: str) -> StoredEntry | None:
     """Return the entry with this source key, or None."""
     rows = conn.execute(_ENTRY_BY_KEY, {"source_key": source_key}).all()
+    return _stored_entry(rows) if rows else None
+
+
+def entry(conn: Connection, entry_id: int) -> StoredEntry | None:
+    """Return one entry by its number, or None."""
+    rows = conn.execute(_ENTRY_BY_ID, {"id": entry_id}).all()
     return _stored_entry(rows) if rows else None
 
 

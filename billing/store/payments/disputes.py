@@ -186,10 +186,17 @@ def page(
     *,
     payment_id: UUID | None = None,
     state: str | None = None,
+    open: bool | None = None,
     limit: int = 50,
     after: UUID | None = None,
 ) -> list[Dispute]:
-    """Return up to `limit` disputes in the order of their rows, after the id `after`."""
+    """Return up to `limit` disputes in the order of their rows, after the id `after`.
+
+    `open` are those that aren't decided.
+    """
     equal = {"payment_id": payment_id, "state": state}
-    rows = paging.page(conn, disputes, equal, limit=limit, after=after)
+    undecided = disputes.c.state.in_((DisputeState.INQUIRY, DisputeState.OPENED))
+    rows = paging.page(
+        conn, disputes, equal, limit=limit, after=after, also=undecided if open else None
+    )
     return [_dispute(row) for row in rows]

@@ -275,6 +275,7 @@ def page(
     kind: str | None = None,
     assigned_to: str | None = None,
     include_resolved: bool = False,
+    currency: str | None = None,
     limit: int = 50,
     after: UUID | None = None,
 ) -> list[Break]:
@@ -288,6 +289,8 @@ def page(
         query = query.where(breaks.c.kind == kind)
     if assigned_to is not None:
         query = query.where(breaks.c.assigned_to == assigned_to)
+    if currency is not None:
+        query = query.where(breaks.c.currency == currency)
     if after is not None:
         query = query.where(breaks.c.id > after)
     return [_break(row) for row in conn.execute(query)]

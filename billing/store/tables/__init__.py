@@ -5,7 +5,13 @@ Checks, triggers and partial indexes live in the migrations only; here is what q
 Money is bigint minor units, every instant is timestamptz, read and written as UTC.
 """
 
-from billing.store.tables.access import api_keys, audit_log, idempotency_keys, provider_events
+from billing.store.tables.access import (
+    api_keys,
+    audit_log,
+    console_sessions,
+    idempotency_keys,
+    provider_events,
+)
 from billing.store.tables.columns import metadata
 from billing.store.tables.extras import (
     addon_corrections,
@@ -89,6 +95,7 @@ __all__ = [
     "audit_log",
     "break_notes",
     "breaks",
+    "console_sessions",
     "coupons",
     "credit_grants",
     "credit_moves",

@@ -1,4 +1,4 @@
-"""Tables of events received, API keys and requests, and the audit log."""
+"""Tables of events received, API keys, sessions and requests, and the audit log."""
 
 from sqlalchemy import BigInteger, Column, Identity, Integer, LargeBinary, Table, Text, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -52,6 +52,16 @@ api_keys = Table(
     instant("created_at", nullable=False),
     instant("last_used_at"),
     instant("revoked_at"),
+)
+
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    text("token_hash", primary_key=True),
+    text("key_id", nullable=False),
+    instant("created_at", nullable=False),
+    instant("expires_at", nullable=False),
+    instant("ended_at"),
 )
 
 audit_log = Table(

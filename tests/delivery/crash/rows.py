@@ -70,6 +70,7 @@ WORDS: Final[Mapping[str, str]] = {
     "tasks": "'task ' || task || CASE WHEN last_error IS NULL THEN ' done' ELSE ' failed' END",
     "api_keys": "'API key' || CASE WHEN revoked_at IS NOT NULL THEN ' revoked' WHEN last_used_at"
     " IS NOT NULL THEN ' used' ELSE '' END",
+    "console_sessions": "'session' || CASE WHEN ended_at IS NULL THEN '' ELSE ' ended' END",
     "invoice_discounts": "'discount of an invoice'",
     "tax_rates": "'tax rate'",
     "customer_tax_facts": "'tax facts'",

@@ -1,0 +1,3 @@
+"""The console: pages for operators, support and finance, with a role of its own."""
+
+__all__ = ["serving"]

@@ -1,0 +1,30 @@
+"""Every page there is, by its address."""
+
+from typing import Final
+
+from billing.console.pages import (
+    customers,
+    entries,
+    failed,
+    home,
+    invoices,
+    lists,
+    payments,
+    search,
+    subscriptions,
+)
+from billing.console.visits import ConsolePage
+
+PAGES: Final[tuple[ConsolePage, ...]] = (
+    *home.PAGES,
+    *search.PAGES,
+    *failed.PAGES,
+    *lists.PAGES,
+    *subscriptions.PAGES,
+    *customers.PAGES,
+    *payments.PAGES,
+    *invoices.PAGES,
+    *entries.PAGES,
+)
+
+__all__ = ["PAGES"]

@@ -1,0 +1,112 @@
+"""The pages in a real Chromium: readable, without a fault, by keyboard alone, on a phone, and
+without scripts.
+"""
+
+from collections.abc import Mapping
+
+import pytest
+
+from billing.flows.service.api_keys import Scope
+from tests.console.chromium import EXECUTABLE, Tab, running
+from tests.console.office import Browser, Office
+from tests.console.scene import JAPANESE_NAME, Scene, furnish
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        EXECUTABLE is None,
+        reason="NO CHROMIUM HERE: no page is opened in a browser; install the package chromium",
+    ),
+]
+
+
+@pytest.fixture
+def scene(office: Office) -> Scene:
+    """A bit of everything that needs somebody."""
+    return furnish(office.world)
+
+
+def addresses(office: Office, scene: Scene) -> Mapping[str, str]:
+    """Return the address of every page that is shown, by the name of its picture."""
+    payment = office.world.payment(scene.bob)
+    return {
+        "home": "/console",
+        "failed": "/console/failed",
+        "subscriptions": "/console/subscriptions",
+        "subscription": f"/console/subscriptions/{scene.bob.subscription_id}",
+        "customers": "/console/customers",
+        "customer": f"/console/customers/{scene.ada.customer_id}",
+        "payments": "/console/payments",
+        "payment": f"/console/payments/{payment.id}",
+        "invoices": "/console/invoices",
+        "invoice": f"/console/invoices/{payment.invoice_id}",
+        "parked": "/console/parked",
+        "disputes": "/console/disputes",
+        "refunds": "/console/refunds",
+        "entry": "/console/entries/1",
+        "search": "/console/search?q=4242",
+        "nothing": "/console/search?q=nobody%40example.com",
+    }
+
+
+def test_every_page_is_readable_for_everybody(office: Office, ann: Browser, scene: Scene) -> None:
+    """In light and dark, on a desk and a phone; axe-core and the browser find nothing wrong."""
+    with running() as chromium:
+        for dark, phone in ((False, False), (True, False), (False, True)):
+            tab = Tab(chromium, ann, dark=dark, phone=phone)
+            for name, address in addresses(office, scene).items():
+                tab.open(address)
+                tab.keep(f"{name}{'-dark' if dark else ''}{'-phone' if phone else ''}")
+
+                assert tab.violations() == [], name
+                assert not tab.overflows(), name
+                assert tab.complaints == [], name
+            tab.close()
+
+
+def test_somebody_logs_in_looks_for_a_customer_and_leaves_by_keyboard(
+    office: Office, scene: Scene
+) -> None:
+    with running() as chromium:
+        tab = Tab(chromium, office.stranger())
+        page = tab.open("/console/failed?stage=ladder")
+        page.keyboard.type(office.key(Scope.READ)[1])
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/console/failed?stage=ladder")
+        assert JAPANESE_NAME in page.inner_text("main")
+
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/console/customers/*")
+        page.keyboard.press("g")
+        page.keyboard.press("p")
+        page.wait_for_url("**/console/payments")
+        page.keyboard.press("/")
+        page.keyboard.type("ada@example.com")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/console/customers/{scene.ada.customer_id}")
+        page.keyboard.press("g")
+        page.keyboard.press("h")
+        page.wait_for_url("**/console")
+        page.focus("text=Log out")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/console/login")
+
+        # The one complaint is of the first page: it was asked for without a session.
+        assert [each for each in tab.complaints if "401" not in each] == []
+        tab.close()
+
+
+def test_pages_work_without_scripts(office: Office, ann: Browser, scene: Scene) -> None:
+    with running() as chromium:
+        tab = Tab(chromium, ann, scripts=False)
+        page = tab.open("/console/payments")
+        page.select_option("#filter-parked", "yes")
+        page.click("text=Show")
+        page.wait_for_url("**/console/payments?*parked=yes*")
+
+        assert page.locator("tbody tr").count() == 1
+        page.fill("#q", "bob@example.com")
+        page.press("#q", "Enter")
+        page.wait_for_url(f"**/console/customers/{scene.bob.customer_id}")
+        tab.close()
