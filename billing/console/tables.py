@@ -99,8 +99,10 @@ def pages(listing: ListPage, needs: Scope = Scope.READ) -> tuple[ConsolePage, Co
     )
 
 
-def show(listing: ListPage, visit: Visit) -> Response:
-    """Answer with one page of a list."""
+def show(
+    listing: ListPage, visit: Visit, template: str = "list.html", **values: object
+) -> Response:
+    """Answer with one page of a list; `values` are for a template of its own."""
     at = _cursor(listing, visit)
     with visit.connect() as conn:
         rows = _read(listing, conn, _asked(listing, conn, visit), SHOWN + 1, at)
@@ -108,7 +110,8 @@ def show(listing: ListPage, visit: Visit) -> Response:
     given = {each.name: visit.query.get(each.name) for each in listing.filters}
     more = {**given, listing.cursor: str(shown[-1].id)} if len(rows) > SHOWN else None
     return visit.page(
-        "list.html",
+        template,
+        **values,
         listing=listing,
         section=listing.section or listing.place,
         given=given,

@@ -3,6 +3,7 @@
 __all__ = [
     "break_causes",
     "break_notes",
+    "break_sides",
     "catalog",
     "changes",
     "credit_notes",

@@ -30,7 +30,6 @@ class Attention(StrEnum):
     BREAKS = "breaks"
     DISPUTES = "disputes"
     REFUNDS_FAILED = "refunds_failed"
-    EVENTS_FAILED = "events_failed"
 
 
 _ROWS: Final[Mapping[Attention, str]] = {
@@ -47,8 +46,6 @@ _ROWS: Final[Mapping[Attention, str]] = {
     Attention.BREAKS: "breaks WHERE resolved_at IS NULL",
     Attention.DISPUTES: "disputes WHERE state IN ('inquiry', 'opened')",
     Attention.REFUNDS_FAILED: "refunds WHERE state = 'failed'",
-    Attention.EVENTS_FAILED: "provider_events WHERE next_try_at IS NOT NULL"
-    " AND last_error IS NOT NULL",
 }
 _COUNTED: Final = "(SELECT count(*) FROM (SELECT FROM {rows} LIMIT {limit}) x) AS {name}"
 _COUNTS: Final = text(

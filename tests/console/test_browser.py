@@ -23,7 +23,9 @@ pytestmark = [
 @pytest.fixture
 def scene(office: Office) -> Scene:
     """A bit of everything that needs somebody."""
-    return furnish(office.world)
+    furnished = furnish(office.world)
+    office.world.close_books()
+    return furnished
 
 
 def addresses(office: Office, scene: Scene) -> Mapping[str, str]:
@@ -43,6 +45,7 @@ def addresses(office: Office, scene: Scene) -> Mapping[str, str]:
         "parked": "/console/parked",
         "disputes": "/console/disputes",
         "refunds": "/console/refunds",
+        "breaks": "/console/breaks",
         "entry": "/console/entries/1",
         "search": "/console/search?q=4242",
         "nothing": "/console/search?q=nobody%40example.com",
@@ -109,4 +112,36 @@ def test_pages_work_without_scripts(office: Office, ann: Browser, scene: Scene) 
         page.fill("#q", "bob@example.com")
         page.press("#q", "Enter")
         page.wait_for_url(f"**/console/customers/{scene.bob.customer_id}")
+        tab.close()
+
+
+def test_breaks_are_opened_in_place_selected_and_resolved_by_keyboard(
+    office: Office, ann: Browser, scene: Scene
+) -> None:
+    with running() as chromium:
+        tab = Tab(chromium, ann)
+        page = tab.open("/console/breaks")
+        found = page.locator("tbody tr[data-row]").count()
+        assert found >= 3
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        page.locator("tbody a").first.click()
+        page.wait_for_selector(".opened")
+        assert "our books" in page.inner_text(".opened")
+        assert tab.violations() == []
+        tab.keep("breaks-opened")
+        page.select_option("#adjust", "")
+        page.click("text=Preview")
+        page.wait_for_url("**/console/breaks/resolve?*")
+        assert "Resolving 2 breaks" in page.inner_text("h1")
+        assert tab.violations() == []
+        tab.keep("breaks-preview")
+        page.fill("#reason", "gifts")
+        page.press("#reason", "Enter")
+        page.wait_for_selector("text=2 breaks are resolved")
+
+        assert tab.open("/console/breaks").locator("tbody tr[data-row]").count() == found - 2
+        assert tab.complaints == []
         tab.close()

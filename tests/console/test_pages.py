@@ -18,7 +18,7 @@ def scene(office: Office) -> Scene:
 
 def table(browser: Browser, path: str) -> list[dict[str, str]]:
     headings, *rows = browser.page(path).rows
-    return [dict(zip(headings, row, strict=True)) for row in rows]
+    return [dict(zip(headings, row, strict=True)) for row in rows if len(row) == len(headings)]
 
 
 def test_an_empty_engine_needs_nobody(ann: Browser) -> None:
@@ -37,9 +37,7 @@ def test_every_count_leads_to_as_many_rows(office: Office, ann: Browser, scene: 
     for count, href in counted:
         rows = ann.page(href).rows
         assert max(len(rows) - 1, 0) == int(count), href
-    assert sum(int(count) for count, _ in counted) == sum(
-        n for kind, n in counts.items() if kind not in ("breaks", "events_failed")
-    )
+    assert sum(int(count) for count, _ in counted) == sum(counts.values())
 
 
 def test_failed_charges_say_why_and_what_follows(ann: Browser, scene: Scene) -> None:

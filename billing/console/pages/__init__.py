@@ -3,6 +3,7 @@
 from typing import Final
 
 from billing.console.pages import (
+    breaks,
     customers,
     entries,
     failed,
@@ -25,6 +26,7 @@ PAGES: Final[tuple[ConsolePage, ...]] = (
     *payments.PAGES,
     *invoices.PAGES,
     *entries.PAGES,
+    *breaks.PAGES,
 )
 
 __all__ = ["PAGES"]

@@ -52,6 +52,10 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[Attention, str, str, str, Urgency]]]]
         (Attention.UNKNOWN, "attempts without an answer", "the engine asks for each until it knows",
          links.listed("payments", unknown="yes"), "soon"),
     ),
+    "What differs from the provider": (
+        (Attention.BREAKS, "breaks open", "their cycles can't be closed",
+         links.listed("breaks"), "now"),
+    ),
     "Money under dispute, and money back": (
         (Attention.DISPUTES, "disputes and inquiries open", "banks wait for evidence for some days",
          links.listed("disputes", open="yes"), "now"),
