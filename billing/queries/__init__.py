@@ -14,6 +14,7 @@ __all__ = [
     "gauges",
     "invoices",
     "lists",
+    "month",
     "parked",
     "payments",
     "references",

@@ -46,6 +46,8 @@ def addresses(office: Office, scene: Scene) -> Mapping[str, str]:
         "disputes": "/console/disputes",
         "refunds": "/console/refunds",
         "breaks": "/console/breaks",
+        "close": "/console/close?month=2026-01",
+        "prove": "/console/close/prove",
         "entry": "/console/entries/1",
         "search": "/console/search?q=4242",
         "nothing": "/console/search?q=nobody%40example.com",

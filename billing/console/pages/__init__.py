@@ -4,6 +4,7 @@ from typing import Final
 
 from billing.console.pages import (
     breaks,
+    close,
     customers,
     entries,
     failed,
@@ -27,6 +28,7 @@ PAGES: Final[tuple[ConsolePage, ...]] = (
     *invoices.PAGES,
     *entries.PAGES,
     *breaks.PAGES,
+    *close.PAGES,
 )
 
 __all__ = ["PAGES"]

@@ -224,15 +224,26 @@ _WHY_OPEN = text(
       FROM cycles c
       LEFT JOIN invoices i ON i.cycle_id = c.id
       LEFT JOIN payments p ON p.invoice_id = i.id
-     WHERE c.state = 'opened'
+     WHERE c.state = 'opened' AND c.period_end > CAST(:begins AS timestamptz)
+       AND c.period_end <= CAST(:ends AS timestamptz)
      GROUP BY 1 ORDER BY 1
     """
 )
 
 
-def why_open(conn: Connection, now: datetime) -> dict[str, int]:
-    """Count the open cycles by what keeps them open; `ready` counts those that can be closed."""
-    return {row.why: int(row.n) for row in conn.execute(_WHY_OPEN, {"now": now})}
+def why_open(
+    conn: Connection,
+    now: datetime,
+    *,
+    begins: datetime | None = None,
+    ends: datetime | None = None,
+) -> dict[str, int]:
+    """Count the open cycles by what keeps them open; `ready` counts those that can be closed.
+
+    Narrowed to those whose periods end after `begins` and not after `ends`, where these are given.
+    """
+    between = {"begins": begins or "-infinity", "ends": ends or "infinity"}
+    return {row.why: int(row.n) for row in conn.execute(_WHY_OPEN, {"now": now, **between})}
 
 
 @dataclass(frozen=True, slots=True)
