@@ -211,7 +211,10 @@ class ApiSettings(Section):
 
 
 class ConsoleSettings(Section):
-    """The pages for people. `url` is where browsers reach them, if not at `host` and `port`."""
+    """The pages for people. `url` is where browsers reach them, if not at `host` and `port`.
+
+    An adjustment above `second_person_above`, by currency, takes two people.
+    """
 
     host: Annotated[str, AfterValidator(one_address)] = "127.0.0.1"
     port: Port = 8440
@@ -220,6 +223,7 @@ class ConsoleSettings(Section):
     logins_per_minute: Count = 10
     threads: Count = 8
     connections_max: Count = 200
+    second_person_above: Amounts = Field(default_factory=dict)
 
 
 class WebhooksSettings(Section):

@@ -99,9 +99,7 @@ def pages(listing: ListPage, needs: Scope = Scope.READ) -> tuple[ConsolePage, Co
     )
 
 
-def show(
-    listing: ListPage, visit: Visit, template: str = "list.html", **values: object
-) -> Response:
+def show(listing: ListPage, visit: Visit, template: str = "list.html", **values: Any) -> Response:
     """Answer with one page of a list; `values` are for a template of its own."""
     at = _cursor(listing, visit)
     with visit.connect() as conn:

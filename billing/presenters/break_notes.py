@@ -13,6 +13,7 @@ _EFFECTS: Final[Mapping[str, str]] = {
     "settles_payment": "payment {} counts as settled",
     "settles_refund": "refund {} counts as settled",
     "exchange": "it is a side of {}",
+    "proposed_by": "proposed by {}",
 }
 _NOT_ADJUSTED: Final = "the books stay as they are; the provider's balance differs by {}"
 
@@ -26,6 +27,8 @@ def in_words(kind: BreakNoteKind, words: str | None, facts: Facts) -> str:
             return f"assigned to {facts['name']}"
         case BreakNoteKind.UNASSIGNED:
             return f"no longer assigned to {facts['name']}"
+        case BreakNoteKind.PROPOSED:
+            return f"proposes to adjust psp_clearing by {facts['adjustment']}: {facts['reason']}"
         case _:
             return "; ".join([facts["reason"], *effects(facts)])
 

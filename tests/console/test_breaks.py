@@ -1,18 +1,25 @@
 """Breaks worked off as finance does it: without the shell, several at once, after a preview."""
 
+from uuid import UUID
+
 import pytest
 from sqlalchemy import text
 
+from billing.flows.breaks import operator
 from billing.flows.service.api_keys import PersonRole
-from tests.console.office import Browser, Office, Reader
+from tests.console.office import Browser, Office, Reader, open_office
 from tests.console.test_pages import table
 from tests.scenarios.world import World
 
 
 @pytest.fixture
 def broken(office: Office) -> list[str]:
-    """Twenty movements at the provider that nobody here knows; the ids of their breaks."""
-    world = office.world
+    """The ids of twenty breaks."""
+    return find_breaks(office.world)
+
+
+def find_breaks(world: World) -> list[str]:
+    """Let there be twenty movements at the provider that nobody here knows, and find them."""
     world.subscribed("video-premium")
     world.run_until("2026-01-03")
     for number in range(20):
@@ -21,7 +28,8 @@ def broken(office: Office) -> list[str]:
     world.close_books()
     world.run_until("2026-01-14")
     world.close_books()
-    return [str(row.id) for row in world.breaks()]
+    found = sorted(world.breaks(), key=lambda row: int(row.theirs["amount"]))
+    return [str(row.id) for row in found]
 
 
 def resolved(world: World) -> int:
@@ -38,7 +46,9 @@ def test_a_break_says_what_differs_and_why_that_may_be(
 
     assert len(rows) == 20
     assert rows[0]["break"] == "unknown at provider"
-    assert rows[0]["difference"] == "7.00 USD, only there"
+    assert {row["difference"] for row in rows} == {
+        f"7.{cents:02} USD, only there" for cents in range(20)
+    }
     assert "made in the provider's dashboard" in rows[0]["probable cause"]
     assert ["amount", "\N{EN DASH}", "7.00 USD"] in page.rows
     assert ann.page("/console/breaks?kind=fee_mismatch").rows == []
@@ -69,7 +79,7 @@ def test_twenty_breaks_are_worked_off_at_once_after_a_preview(
             text("SELECT DISTINCT actor, why FROM audit_log WHERE action = 'break.resolve'")
         ).all()
     assert [tuple(row) for row in told] == [("console:fin", "gifts of the fair")]
-    office.world.assert_everything_adds_up()
+    office.world.assert_promises_hold()
 
 
 def test_a_break_that_somebody_resolved_meanwhile_is_told_and_the_others_are_done(
@@ -143,3 +153,56 @@ def test_who_may_only_look_sees_the_preview_and_resolves_nothing(
     assert viewer.post("/console/breaks/resolve", form).status_code == 403
     assert viewer.post(f"/console/breaks/{broken[0]}/notes", {"words": "x"}).status_code == 403
     assert resolved(office.world) == 0
+
+
+def test_an_adjustment_above_the_amount_takes_two_people(world: World) -> None:
+    ids = find_breaks(world)
+    with world.engine.connect() as conn:
+        lacking = [operator.preview(conn, UUID(each), None).suggested for each in ids]
+    amounts = [money.amount for money in lacking if money is not None]
+    above = sorted(amounts)[10]
+    most = [each for each, amount in zip(ids, amounts, strict=True) if amount > above]
+    with open_office(world, second_person_above={"USD": f"{above / 100:.2f}"}) as office:
+        ann = office.person(PersonRole.FINANCE, "ann")
+        bob = office.person(PersonRole.FINANCE, "bob")
+        form = {"id": ids, "adjust": "suggested", "reason": "gifts"}
+        query = "&".join(f"id={each}" for each in ids)
+        preview = ann.page(f"/console/breaks/resolve?{query}&adjust=suggested")
+        assert preview.text.count("a second person has to agree") == len(most)
+
+        told = Reader(ann.post("/console/breaks/resolve", form).text).text
+        assert f"{20 - len(most)} breaks are resolved, {len(most)} wait for a" in told
+        assert len(table(ann, "/console/breaks?proposed=yes")) == len(most)
+
+        form["id"] = most
+        told = Reader(ann.post("/console/breaks/resolve", form).text).text
+        assert f"{len(most)} wait for a second person" in told, "nobody agrees with themselves"
+        assert resolved(world) == 20 - len(most)
+
+        page = bob.page(f"/console/breaks/{most[0]}")
+        assert "console:ann proposes to adjust psp clearing by" in page.text
+        assert "Resolving 1 break" in bob.page(page.link("Look at it and agree")).text
+        told = Reader(bob.post("/console/breaks/resolve", form).text).text
+        assert f"{len(most)} breaks are resolved" in told
+        assert resolved(world) == 20
+        assert "proposed by console:ann" in bob.page(f"/console/breaks/{most[0]}").text
+        world.assert_promises_hold()
+
+
+def test_another_amount_than_was_proposed_is_a_proposal_of_its_own(world: World) -> None:
+    with open_office(world, second_person_above={"USD": "0.00"}) as office:
+        first, *_ = find_breaks(world)
+        ann = office.person(PersonRole.FINANCE, "ann")
+        bob = office.person(PersonRole.FINANCE, "bob")
+        ann.post("/console/breaks/resolve", {"id": first, "adjust": "7.00 USD", "reason": "x"})
+
+        told = bob.post(
+            "/console/breaks/resolve", {"id": first, "adjust": "6.00 USD", "reason": "y"}
+        )
+
+        assert "1 waits for a second person" in Reader(told.text).text
+        assert resolved(world) == 0
+        told = ann.post(
+            "/console/breaks/resolve", {"id": first, "adjust": "6.00 USD", "reason": "y"}
+        )
+        assert "1 break is resolved" in Reader(told.text).text

@@ -20,7 +20,7 @@ from billing.presenters import break_causes, break_notes, break_sides
 from billing.queries import settlement
 from billing.queries.settlement import Break
 from billing.rules.money import Money, parse_money
-from billing.rules.reconciliation import BreakKind
+from billing.rules.reconciliation import BreakKind, needs_second_person
 
 MANY: Final = 200
 """How many are resolved at once at most."""
@@ -56,6 +56,7 @@ BREAKS: Final = ListPage(
         Filter("provider", "Account"),
         Filter("currency", "Currency"),
         Filter("assigned_to", "Who"),
+        Filter("proposed", "Proposed", YES_NO, is_yes),
         Filter("resolved", "Resolved too", YES_NO, is_yes),
     ),
     empty="Our books and the provider's agree.",
@@ -78,6 +79,7 @@ def _one(visit: Visit) -> Response:
     with visit.connect() as conn:
         row = _found(conn, visit)
         notes = settlement.break_notes(conn, row.id)
+        proposed = operator.proposal(conn, row.id) if row.resolved_at is None else None
     inside = visit.query.get("inside") == "yes"
     return visit.page(
         "break_inside.html" if inside else "break.html",
@@ -108,6 +110,8 @@ def _one(visit: Visit) -> Response:
             ],
             empty="Nobody has noted anything.",
         ),
+        proposed=proposed,
+        own=proposed is not None and proposed.by == str(visit.person.actor),
         may_close=visit.person.may(Scope.CLOSE),
     )
 
@@ -141,13 +145,17 @@ def _assign(visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What resolving one break does, in words; `refused` says why it can't be."""
+    """What resolving one break does, in words; `refused` says why it can't be.
+
+    One that `waits` is proposed, for a second person to agree to.
+    """
 
     row: Break
     plan: Resolution | None
     effects: Sequence[str]
     posting: Sequence[Sequence[Cell]]
     refused: str = ""
+    waits: bool = False
 
 
 def _ids(conn: Connection, typed: Sequence[str]) -> list[UUID]:
@@ -173,7 +181,20 @@ def _adjustment(conn: Connection, typed: str, break_id: UUID, *, one: bool) -> M
         raise BadInput(f"{error}; write it like 7.00 USD or -7.00 USD", where="adjust") from None
 
 
-def _planned(conn: Connection, break_id: UUID, adjust: str, *, one: bool) -> Planned:
+def _waits(conn: Connection, visit: Visit, break_id: UUID, adjustment: Money | None) -> bool:
+    """Tell whether an adjustment needs a second person, and this one isn't that."""
+    above = visit.desk.runtime.settings.console.second_person_above
+    if not needs_second_person(adjustment, above):
+        return False
+    proposed = operator.proposal(conn, break_id)
+    return (
+        proposed is None
+        or proposed.adjustment != str(adjustment)
+        or proposed.by == str(visit.person.actor)
+    )
+
+
+def _planned(conn: Connection, visit: Visit, break_id: UUID, adjust: str, *, one: bool) -> Planned:
     row = settlement.found_break(conn, break_id)
     assert row is not None, "it was found a moment ago"
     try:
@@ -183,7 +204,8 @@ def _planned(conn: Connection, break_id: UUID, adjust: str, *, one: bool) -> Pla
             raise
         return Planned(row, None, (), (), error.what)
     effects = break_notes.effects(plan.facts) or ["nothing is posted"]
-    return Planned(row, plan, effects, _posting(plan))
+    waits = _waits(conn, visit, break_id, plan.adjustment)
+    return Planned(row, plan, effects, _posting(plan), waits=waits)
 
 
 def _posting(plan: Resolution) -> Sequence[Sequence[Cell]]:
@@ -203,7 +225,7 @@ def _preview(visit: Visit) -> Response:
     adjust = visit.query.get("adjust")
     with visit.connect() as conn:
         ids = _ids(conn, visit.query.all("id"))
-        plans = [_planned(conn, each, adjust, one=len(ids) == 1) for each in ids]
+        plans = [_planned(conn, visit, each, adjust, one=len(ids) == 1) for each in ids]
         conn.rollback()  # a preview locks what it looks at
     return visit.page(
         "breaks_resolve.html",
@@ -227,38 +249,45 @@ def _sums(plans: Sequence[Planned]) -> str:
 
 
 def _resolve(visit: Visit) -> Response:
-    """Resolve what was selected, each by itself, with one reason."""
+    """Resolve what was selected, each by itself, with one reason; propose what takes two people."""
     form = visit.form
     form.only("id", "reason", "adjust")
-    adjust, reason = form.get("adjust"), form.get("reason")
     with visit.connect() as conn:
         ids = _ids(conn, form.all("id"))
-        changes = {each: _adjustment(conn, adjust, each, one=len(ids) == 1) for each in ids}
+        changes = {
+            each: _adjustment(conn, form.get("adjust"), each, one=len(ids) == 1) for each in ids
+        }
+        waiting = {each for each in ids if _waits(conn, visit, each, changes[each])}
         conn.rollback()
     refused: list[tuple[UUID, str]] = []
     for each, change in changes.items():
         try:
-            operator.resolve(
-                visit.desk.runtime.engine,
-                each,
-                reason=reason,
-                adjustment=change,
-                now=visit.now,
-                actor=visit.person.actor,
-            )
+            _post(visit, each, change, propose=each in waiting)
         except BillingError as error:
             if len(ids) == 1:
                 raise
             refused.append((each, error.what))
+    failed = {each for each, _ in refused}
     return visit.page(
         "breaks_resolved.html",
         section="breaks",
-        done=len(ids) - len(refused),
+        done=len([each for each in ids if each not in waiting | failed]),
+        proposed=len(waiting - failed),
         refused=PageTable(
             ("break", "why not"),
             [(Cell(str(each), f"/console/breaks/{each}"), Cell(why)) for each, why in refused],
         ),
     )
+
+
+def _post(visit: Visit, break_id: UUID, change: Money | None, *, propose: bool) -> None:
+    engine, reason = visit.desk.runtime.engine, visit.form.get("reason")
+    told: dict[str, Any] = {"reason": reason, "now": visit.now, "actor": visit.person.actor}
+    if propose and change is not None:
+        operator.propose(engine, break_id, adjustment=change, **told)
+        return
+    above = visit.desk.runtime.settings.console.second_person_above
+    operator.resolve(engine, break_id, adjustment=change, second_person_above=above, **told)
 
 
 PAGES: Final = (

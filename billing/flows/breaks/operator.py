@@ -4,7 +4,7 @@ Resolving may post an `adjustment` to `psp_clearing`, so that our books equal th
 balance; the break, a note and the audit log keep the reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +27,7 @@ from billing.rules.reconciliation import (
     BreakNoteKind,
     RowOutcome,
     lacking,
+    needs_second_person,
     still_lacking,
     suggested_adjustment,
 )
@@ -80,11 +81,65 @@ def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor
     """Add a note, which can't be removed. Raises `NotFound`, `BadInput` for an empty one."""
     if not words.strip():
         raise BadInput("a note says something", code=ErrorCode.NOTE_EMPTY)
+    _note(engine, break_id, BreakNoteKind.WRITTEN, now=now, actor=actor, words=words.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An adjustment that a person proposed for a break, like "7.00 USD", and why."""
+
+    by: str
+    adjustment: str
+    reason: str
+
+
+def propose(
+    engine: Engine, break_id: UUID, *, reason: str, adjustment: Money, now: datetime, actor: Actor
+) -> None:
+    """Write an adjustment down that another person has to agree to, by resolving with it.
+
+    Raises `NotFound`, `Conflict`, `BadInput`.
+    """
+    if not reason.strip():
+        raise BadInput("resolving a break takes a reason", code=ErrorCode.REASON_MISSING)
+    facts = {"reason": reason.strip(), "adjustment": str(adjustment)}
+    _note(
+        engine,
+        break_id,
+        BreakNoteKind.PROPOSED,
+        now=now,
+        actor=actor,
+        facts=facts,
+        adjustment=adjustment,
+    )
+
+
+def proposal(conn: Connection, break_id: UUID) -> Proposal | None:
+    """Return what was proposed last for a break."""
+    for note in reversed(breaks.notes(conn, break_id)):
+        if note.kind is BreakNoteKind.PROPOSED:
+            return Proposal(note.actor, note.facts["adjustment"], note.facts["reason"])
+    return None
+
+
+def _note(
+    engine: Engine,
+    break_id: UUID,
+    kind: BreakNoteKind,
+    *,
+    now: datetime,
+    actor: Actor,
+    words: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+    adjustment: Money | None = None,
+) -> None:
+    """Add a note; one about an adjustment only where that could be posted now."""
     with marked(CrashPoint.BREAK_ANNOTATED), engine.begin() as conn:
-        _locked(conn, break_id)
-        breaks.annotate(
-            conn, break_id, BreakNoteKind.WRITTEN, at=now, actor=actor, words=words.strip()
-        )
+        if adjustment is None:
+            _locked(conn, break_id)
+        else:
+            preview(conn, break_id, adjustment)
+        breaks.annotate(conn, break_id, kind, at=now, actor=actor, words=words, facts=facts)
 
 
 def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: Actor) -> None:
@@ -119,11 +174,14 @@ def resolve(
     adjustment: Money | None,
     now: datetime,
     actor: Actor,
+    second_person_above: Mapping[str, int] | None = None,
 ) -> Resolution:
     """Close a break with a reason, posting an adjustment of `psp_clearing` if one is given.
 
     A difference in a matched charge is accepted with it: the payment becomes SETTLED and its fee
-    is posted by the next run. Raises `NotFound`, `Conflict`, `BadInput` for an empty reason.
+    is posted by the next run. An adjustment above `second_person_above`, in minor units by
+    currency, has to be proposed by somebody else before. Raises `NotFound`, `Conflict`, `BadInput`
+    for an empty reason.
     """
     if not reason.strip():
         raise BadInput("resolving a break takes a reason", code=ErrorCode.REASON_MISSING)
@@ -132,6 +190,7 @@ def resolve(
         row = _open(conn, break_id)
         _refuse_twice(conn, row, adjustment)
         plan = _plan(conn, row, adjustment)
+        proposed = _agreed(conn, row, adjustment, actor, second_person_above or {})
         lacks = _lacking(conn, row)
         if adjustment is not None:
             _adjust(conn, row, adjustment, now)
@@ -154,7 +213,7 @@ def resolve(
             BreakNoteKind.RESOLVED,
             at=now,
             actor=actor,
-            facts={"reason": reason.strip(), **plan.facts},
+            facts={"reason": reason.strip(), **plan.facts, **proposed},
         )
         audit.record(
             conn,
@@ -308,6 +367,25 @@ def _check_adjustment(row: Break, adjustment: Money) -> None:
             f"the break is about {' and '.join(about)}, the adjustment about {adjustment.currency}",
             code=ErrorCode.ADJUSTMENT_CURRENCY,
         )
+
+
+def _agreed(
+    conn: Connection,
+    row: Break,
+    adjustment: Money | None,
+    actor: Actor,
+    above: Mapping[str, int],
+) -> dict[str, str]:
+    """Return who proposed an adjustment that needs a second person; nothing where it needs none.
+
+    Raises `Conflict` where nobody else proposed it.
+    """
+    if not needs_second_person(adjustment, above):
+        return {}
+    proposed = proposal(conn, row.id)
+    if proposed is None or proposed.adjustment != str(adjustment) or proposed.by == str(actor):
+        raise Conflict(f"an adjustment of {adjustment} needs a second person, who agrees to it")
+    return {"proposed_by": proposed.by}
 
 
 def _adjust(conn: Connection, row: Break, change: Money, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from billing.rules.reconciliation.adjustments import (
     ACCEPTABLE,
     lacking,
+    needs_second_person,
     still_lacking,
     suggested_adjustment,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "dedupe_key",
     "is_of_another",
     "lacking",
+    "needs_second_person",
     "rate_makes",
     "still_lacking",
     "suggested_adjustment",

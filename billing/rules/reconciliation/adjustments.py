@@ -82,6 +82,16 @@ def _sums(*amounts: Money | None) -> tuple[Money, ...]:
     return tuple(money for money in sums.values() if money.amount)
 
 
+def needs_second_person(adjustment: Money | None, above: Mapping[str, int]) -> bool:
+    """Tell whether an adjustment is above what one person may post, in minor units by currency.
+
+    In a currency that isn't named, one person may post any.
+    """
+    if adjustment is None or adjustment.currency not in above:
+        return False
+    return abs(adjustment.amount) > above[adjustment.currency]
+
+
 def still_lacking(wanted: Sequence[Money], adjusted: Money | None) -> tuple[Money, ...]:
     """Return the amounts that `psp_clearing` still lacks after an adjustment."""
     return _sums(*wanted, None if adjusted is None else -adjusted)

@@ -10,4 +10,6 @@ class BreakNoteKind(StrEnum):
     """A person's own words."""
     ASSIGNED = "assigned"
     UNASSIGNED = "unassigned"
+    PROPOSED = "proposed"
+    """An adjustment that another person has to agree to."""
     RESOLVED = "resolved"

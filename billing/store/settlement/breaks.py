@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from json import dumps
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
 from sqlalchemy import Connection, insert, select, text, update
@@ -268,6 +268,13 @@ def notes(conn: Connection, break_id: UUID) -> list[BreakNote]:
     return [_note(row) for row in conn.execute(query.order_by(break_notes.c.id))]
 
 
+_PROPOSED: Final = (
+    select(break_notes.c.id)
+    .where(break_notes.c.break_id == breaks.c.id, break_notes.c.kind == BreakNoteKind.PROPOSED)
+    .exists()
+)
+
+
 def page(
     conn: Connection,
     *,
@@ -276,10 +283,14 @@ def page(
     assigned_to: str | None = None,
     include_resolved: bool = False,
     currency: str | None = None,
+    proposed: bool | None = None,
     limit: int = 50,
     after: UUID | None = None,
 ) -> list[Break]:
-    """Return up to `limit` breaks in the order they were found, after the id `after`."""
+    """Return up to `limit` breaks in the order they were found, after the id `after`.
+
+    `proposed` are those that an adjustment was proposed for.
+    """
     query = select(breaks).order_by(breaks.c.id).limit(limit)
     if not include_resolved:
         query = query.where(breaks.c.resolved_at.is_(None))
@@ -291,6 +302,8 @@ def page(
         query = query.where(breaks.c.assigned_to == assigned_to)
     if currency is not None:
         query = query.where(breaks.c.currency == currency)
+    if proposed is not None:
+        query = query.where(_PROPOSED if proposed else ~_PROPOSED)
     if after is not None:
         query = query.where(breaks.c.id > after)
     return [_break(row) for row in conn.execute(query)]
