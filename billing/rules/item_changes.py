@@ -1,7 +1,7 @@
 """What a subscription holds at an instant: the fold of its changes. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -240,13 +240,30 @@ def _fold(changes: Sequence[ItemChange], holds: Callable[[ItemChange], bool]) ->
     withdrawn = _withdrawn(rest)
     held = HeldTerms(base.plan, base.version, dict(base.items), dict(base.addons))
     counted = [
-        change
-        for change in rest
+        (asked, change)
+        for asked, change in enumerate(rest)
         if change.applies is not None and change.change_id not in withdrawn and holds(change)
     ]
-    for change in sorted(counted, key=lambda each: each.holds_from):
+    plan: tuple[int, ItemChange] | None = None
+    for asked, change in sorted(counted, key=lambda each: each[1].holds_from):
+        if plan is not None and asked < plan[0]:
+            change = _sold_by(plan[1], change, held)
         held = changed(held, change)
+        if change.plan is not None:
+            plan = asked, change
     return held
+
+
+def _sold_by(plan: ItemChange, change: ItemChange, held: HeldTerms) -> ItemChange:
+    """Return a change of quantities without items that the plan doesn't have.
+
+    It was asked for while another plan was to hold then.
+    """
+    if change.plan is not None:
+        return change
+    known = {*plan.defaults, *change.addons, *held.addons}
+    items = {code: quantity for code, quantity in change.items.items() if code in known}
+    return replace(change, items=items)
 
 
 def changed(held: HeldTerms, change: ItemChange) -> HeldTerms:

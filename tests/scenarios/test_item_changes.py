@@ -186,6 +186,22 @@ def test_of_several_changes_the_last_one_that_names_an_item_wins(world: World) -
     world.assert_everything_adds_up()
 
 
+def test_units_that_a_later_plan_does_not_sell_are_neither_charged_nor_kept(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-10")
+    change(world, customer, quantity=7)
+    change(world, customer, NOW, plan="free")
+    world.run_until("2026-02-10")
+    assert len(dues(world, customer)) == 1
+
+    change(world, customer, NOW, plan="basic")
+    world.run_until("2026-03-02")
+
+    assert world.invoices(customer)[-1].total == 930
+    world.assert_everything_adds_up()
+
+
 def test_more_units_now_cost_the_share_that_is_left_and_are_paid_at_once(world: World) -> None:
     world.publish(PLANS)
     customer = world.subscribed("basic", quantity=2)

@@ -75,7 +75,10 @@ def held_from(base: Held, changes: Sequence[ItemChange], start: datetime) -> Hel
 
 
 def changed(held: Held, change: ItemChange) -> Held:
-    """Return what is held after a change; an add-on of 0 is removed."""
+    """Return what is held after a change; an add-on of 0 is removed.
+
+    What it says of an item that the plan doesn't have was asked for before the plan, and is over.
+    """
     product, price, items = held.product, held.price, dict(held.items)
     if change.product is not None and change.price is not None:
         product, price = change.product, change.price
@@ -84,7 +87,8 @@ def changed(held: Held, change: ItemChange) -> Held:
         items = {each: count for each, count in items.items() if each in ADDONS}
         if code is not None:
             items[code] = held.items.get(code, default)
-    items |= change.items
+    known = {_counted(product), *ADDONS}
+    items |= {each: count for each, count in change.items.items() if each in known}
     return Held(
         product,
         price,

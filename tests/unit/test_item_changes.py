@@ -67,6 +67,25 @@ def test_nothing_follows_where_nothing_was_changed() -> None:
     assert held_after([], UUID(int=1), at(1)) is None
 
 
+def test_a_quantity_that_was_asked_for_before_a_plan_without_its_item_is_passed_over() -> None:
+    desks = seats(1, at(10), 5)
+    hall = replace(plan(2, at(5), "hall"), defaults={"rooms": 3})
+    assert held_at_start([BASE, desks, hall], at(10)) == held({"rooms": 3}, "hall")
+    back = plan(3, at(20), "basic")
+    assert held_at_start([BASE, desks, hall, back], at(20)) == held({"rooms": 3, "seats": 1})
+
+
+@pytest.mark.parametrize("asked_first", [True, False])
+def test_an_add_on_is_held_with_whichever_plan_was_asked_for_after_it(asked_first: bool) -> None:
+    added = replace(seats(1, at(10), 5), items={"lockers": 2}, addons={"lockers": VERSION})
+    removed = replace(seats(2, at(20), 5), items={"lockers": 0})
+    hall = replace(plan(3, at(5), "hall"), defaults={"rooms": 3})
+    asked = [added, removed, hall] if asked_first else [hall, added, removed]
+    wanted = HeldTerms("hall", VERSION, {"rooms": 3, "lockers": 2}, {"lockers": VERSION})
+    assert held_at_start([BASE, *asked], at(10)) == wanted
+    assert held_at_start([BASE, *asked], at(20)) == held({"rooms": 3}, "hall")
+
+
 @pytest.mark.parametrize(
     ("start", "quantity"),
     [(at(9), 2), (at(10), 5), (at(11), 5)],
