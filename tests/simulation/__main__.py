@@ -21,7 +21,7 @@ from tests.conftest import TEMPLATE, Admin
 from tests.engines import sharing
 from tests.simulation.coverage import KINDS
 from tests.simulation.shrink import as_test, shrunk
-from tests.simulation.simulation import Servers, Simulation, Size, Told, size_of
+from tests.simulation.simulation import Servers, Size, Told, size_of, told
 
 
 @contextmanager
@@ -39,12 +39,6 @@ def servers() -> Iterator[Servers]:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         migrate(server.url(TEMPLATE))
         yield Servers(server.url, admin, TEMPLATE, folder)
-
-
-def told(seed: object, where: Servers, size: Size) -> Told:
-    """Tell the story of a seed."""
-    with Simulation(seed, where, size=size) as simulation:
-        return simulation.tell()
 
 
 def main() -> int:

@@ -15,7 +15,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -37,6 +38,24 @@ class At(Enum):
     DEAD = "dead"
 
 
+@dataclass(frozen=True)
+class Crash:
+    """An error that a process doesn't take: who had it, and where in the story."""
+
+    name: str
+    point: str
+    step: int
+    error: BaseException
+
+
+class Crashed(Exception):
+    """A process ended by an error of its own."""
+
+    def __init__(self, crash: Crash) -> None:
+        super().__init__(crash.name)
+        self.crash = crash
+
+
 class Actor:
     """A process that runs one job at a time."""
 
@@ -48,7 +67,7 @@ class Actor:
         self.commits = 0
         self.holds_locks = False
         self.backend: int | None = None  # the server process of its last statement
-        self.failed: Exception | None = None
+        self.failed: BaseException | None = None
         self.job: Callable[[], object] | None = None
         self.go = threading.Lock()
         self.go.acquire()
@@ -104,6 +123,7 @@ class Schedule:
         self.fates: list[str] = []  # by number, those that aren't kept too
         self.points = 0
         self.deaths = 0
+        self.crashes: list[Crash] = []
 
     # --- what actors call -----------------------------------------------------------------------
 
@@ -269,11 +289,17 @@ class Schedule:
         with self.calm():
             while busy := self.those(At.PAUSED):
                 self.resume(busy[0])
+        self.judge()
         assert not self.those(At.WAITING), self.actors
 
+    def judge(self) -> None:
+        """Raise `Crashed` where a process ended by an error of its own."""
+        if self.crashes:
+            raise Crashed(self.crashes[0])
+
     def close(self) -> None:
-        """End all threads."""
-        with self.calm():
+        """End all threads; who doesn't come back is left."""
+        with self.calm(), suppress(AssertionError):
             while busy := self.those(At.PAUSED):
                 busy[0].doomed = True
                 self._run(busy[0])
@@ -299,7 +325,9 @@ class Schedule:
                     actor.at = At.WAITING
                     self.tell(f"{actor.name}: waits for a lock")
                     return
-            assert time.monotonic() - began < _STUCK_SECONDS, f"{actor} doesn't come back"
+            if time.monotonic() - began >= _STUCK_SECONDS:
+                actor.at = At.WAITING  # nobody picks it any more
+                raise AssertionError(f"{actor.name} doesn't come back, at {actor.point}")
 
     def _somebody_locks(self) -> bool:
         return any(each.holds_locks or each.at is At.WAITING for each in self.actors)
@@ -330,7 +358,8 @@ class Schedule:
                 if actor.backend is not None:
                     self.ended(actor.backend)
                 actor.at = At.DEAD
-            except Exception as error:  # noqa: BLE001  the story judges it
+            except BaseException as error:  # noqa: BLE001  the story judges it
+                self.crashes.append(Crash(actor.name, actor.point, self.points, error))
                 actor.failed, actor.at = error, At.IDLE
             actor.holds_locks = False
             self._back.release()

@@ -4,15 +4,15 @@ A story is told again with parts of it left out. What still fails in the same wa
 part can be left out any more or the time is up.
 """
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Final, TypeVar
 
+from tests.simulation.crashes import kind_of
 from tests.simulation.events import BEGINNING, Event
-from tests.simulation.simulation import Servers, Simulation, Size, Told
+from tests.simulation.simulation import Servers, Size, Told, told
 
 SECONDS: Final = 120.0
 Part = TypeVar("Part")
@@ -30,22 +30,19 @@ class Story:
 
 def tell(story: Story, where: Servers) -> Told:
     """Tell a story."""
-    with Simulation(
-        story.seed, where, size=story.size, events=story.events, kept=story.kept
-    ) as simulation:
-        return simulation.tell()
+    return told(story.seed, where, story.size, story.events, story.kept)
 
 
-def shrunk(told: Told, where: Servers, size: Size, seconds: float = SECONDS) -> Story | None:
+def shrunk(failed: Told, where: Servers, size: Size, seconds: float = SECONDS) -> Story | None:
     """Return the shortest story that was found to fail as this one; None if it doesn't repeat."""
     ends_at = time.monotonic() + seconds
-    wanted = {_kind(finding) for finding in told.findings}
-    story = Story(told.seed, told.events, range(len(told.fates)), size)
+    wanted = {kind_of(finding) for finding in failed.findings}
+    story = Story(failed.seed, failed.events, range(len(failed.fates)), size)
 
     def fails(candidate: Story) -> bool:
         if time.monotonic() > ends_at:
             return False
-        found = {_kind(finding) for finding in tell(candidate, where).findings}
+        found = {kind_of(finding) for finding in tell(candidate, where).findings}
         return bool(found & wanted)
 
     if not fails(story):
@@ -65,11 +62,6 @@ def _with_fewer_events(story: Story, fails: Callable[[Story], bool]) -> Story:
 def _with_fewer_faults(story: Story, fails: Callable[[Story], bool]) -> Story:
     kept = fewer(story.kept, lambda left: fails(replace(story, kept=left)))
     return replace(story, kept=kept)
-
-
-def _kind(finding: str) -> str:
-    """Return what a finding is about, without numbers and ids."""
-    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[\d.:+-]+", "#", finding.splitlines()[-1])
 
 
 def _ending_sooner(story: Story, fails: Callable[[Story], bool]) -> Story:

@@ -32,6 +32,7 @@ from tests.simulation import catalog as sold
 from tests.simulation import strangers
 from tests.simulation.asking import FLOWS, Asked, Asking, Fact
 from tests.simulation.coverage import counted
+from tests.simulation.crashes import as_finding, in_full
 from tests.simulation.drawing import drawn
 from tests.simulation.events import BEGINNING, LOST, TERMS, Event
 from tests.simulation.processes import (
@@ -186,6 +187,7 @@ class Simulation:
         """Whether events weren't read for so long that the provider may have forgotten some."""
         self._backups: dict[int, Backup] = {}
         self.happenings = 0
+        self._event = ""
         self._newest_event: str | None = None
         self._servers = servers
         self._database = f"simulation_{crc32(str(seed).encode())}"
@@ -352,7 +354,7 @@ class Simulation:
                 self.schedule.kill(actor)
             else:
                 self.schedule.resume(actor)
-                self._judge_errors()
+                self.schedule.judge()
 
     def _restart_who_died(self) -> None:
         for process in self.processes:
@@ -393,7 +395,7 @@ class Simulation:
             process.restart()
         else:
             self._begin(process)
-        self._judge_errors()
+        self.schedule.judge()
         return True
 
     def _weight(self, process: Process) -> float:
@@ -414,11 +416,7 @@ class Simulation:
             self.happenings += not isinstance(process, Loop)
             process.begun_at = self.now
             self.schedule.start(process.actor, job)
-
-    def _judge_errors(self) -> None:
-        for actor in self.schedule.actors:
-            if actor.failed is not None:
-                raise actor.failed
+            self.schedule.judge()
 
     def _receive_events(self) -> None:
         """Let the provider send what happened there."""
@@ -437,16 +435,19 @@ class Simulation:
         try:
             self.schedule.chances = self._chances or self._drawn_chances()
             for number, event in enumerate(self.events):
+                self._event = f", event {number} ({event.kind} {event.who})"
                 self._let_time_pass(event.at)
                 self._happen(number, event)
                 self._receive_events()
+            self._event = ", at the end"
             self._let_time_pass(max(self.ends, self.now))
             self._come_to_rest()
             told.findings += findings(self)
             with self.engine.connect() as conn:
                 told.came = counted(conn)
         except Exception as error:  # noqa: BLE001  whatever ends a story is a finding
-            told.findings.append(in_full(error))
+            told.findings.append(as_finding(error, f"step {self.schedule.points}{self._event}"))
+            self.schedule.trace += in_full(error)
         told.cycles = self._count_cycles()
         told.points, told.deaths = self.schedule.points, self.schedule.deaths
         told.happened, told.asked = self.schedule.happened, self.asked
@@ -628,7 +629,6 @@ class Simulation:
             scheduler.set_clock(timedelta(days=event.days))
             self._begin(scheduler)
             scheduler.set_clock(right)
-        self._judge_errors()
         self.happenings += 1
 
     # --- backups --------------------------------------------------------------------------------
@@ -733,7 +733,6 @@ class Simulation:
             if process.job() is None:
                 return
             self._begin(process)
-            self._judge_errors()
         assert jobs < ENDLESS, f"{process.actor.name} has work for ever"
 
     def _what_is_left(self) -> dict[str, object]:
@@ -791,8 +790,19 @@ _DUE: Final = text(
 )
 
 
-def in_full(error: BaseException) -> str:
-    """Return an error with the place where it was raised."""
-    import traceback
-
-    return "".join(traceback.format_exception(error)).strip()
+def told(
+    seed: object,
+    servers: Servers,
+    size: Size,
+    events: Sequence[Event] | None = None,
+    kept: Collection[int] | None = None,
+) -> Told:
+    """Tell the story of a seed; one that doesn't come about is a finding, too."""
+    found = Told(seed, events or ())
+    try:
+        with Simulation(seed, servers, size=size, events=events, kept=kept) as simulation:
+            found = simulation.tell()
+    except Exception as error:  # noqa: BLE001  whatever ends a story is a finding
+        found.findings.append(as_finding(error, "around the story"))
+        found.trace += in_full(error)
+    return found

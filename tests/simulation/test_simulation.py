@@ -1,5 +1,6 @@
 """Stories of the whole engine; the failing test names its seed."""
 
+import re
 from collections import Counter
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,8 @@ from tests.simulation.coverage import KINDS
 from tests.simulation.drawing import WEIGHTS, drawn
 from tests.simulation.events import Event
 from tests.simulation.schedule import Chances
-from tests.simulation.simulation import Servers, Simulation, Size, Told, size_of
+from tests.simulation.shrink import shrunk
+from tests.simulation.simulation import Servers, Simulation, Size, size_of, told
 
 # Each commit tells stories of its own until so many cycles are billed; all are eight times as many.
 # The step of a line's numbers lets stories of each size come in it.
@@ -32,11 +34,6 @@ LINES, STEP = (5, 5) if WHOLE else (1, 3)
 @pytest.fixture
 def servers(pg_server: EmbeddedPostgres, admin: Admin, template_db: str, tmp_path: Path) -> Servers:
     return Servers(pg_server.url, admin, template_db, tmp_path)
-
-
-def told(seed: object, servers: Servers, size: Size) -> Told:
-    with Simulation(seed, servers, size=size) as simulation:
-        return simulation.tell()
 
 
 @pytest.mark.slow
@@ -106,3 +103,35 @@ def test_a_charge_that_is_repeated_under_another_key_is_found(
         if any("at the provider" in finding for finding in findings):
             break
     assert any("at the provider" in finding for finding in findings), findings
+
+
+def test_a_process_that_crashes_is_a_finding_that_is_made_shorter(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Any, **__: Any) -> None:
+        raise ValueError("of 17 cents")
+
+    monkeypatch.setattr("billing.flows.payments.outcomes.captured", crash)
+    size = Size(customers=1, days=5, asks=2)
+    story = told("crashes", servers, size)
+    (finding,) = story.findings
+    assert re.fullmatch(
+        r"worker \d crashes by ValueError: of 17 cents \[step \d+, event \d+ \(.*\), .*\]", finding
+    )
+    assert any("in crash" in line for line in story.trace)
+
+    shorter = shrunk(story, servers, size)
+    assert shorter is not None
+    assert [each.kind for each in shorter.events] == ["subscribe"]
+
+
+def test_what_a_judge_cannot_judge_is_a_finding_and_the_others_go_on(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: Any) -> None:
+        raise KeyError("nothing")
+
+    monkeypatch.setattr("tests.simulation.verdict._sums", nothing)
+    monkeypatch.setattr("tests.simulation.verdict._breaks", lambda _: ["a break"])
+    story = told("judged", servers, Size(customers=1, days=5, asks=0))
+    assert story.findings == ["the story ends by KeyError: 'nothing' [the end]", "a break"]

@@ -4,7 +4,7 @@ Everything that is wrong is a line of words, with the customer's number in the s
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -19,6 +19,7 @@ from tests.delivery.provider_side import ProviderSide
 from tests.simulation import model
 from tests.simulation.asking import addons_of
 from tests.simulation.books import not_as_asked, not_closed, not_earned
+from tests.simulation.crashes import as_finding, in_full
 from tests.simulation.dunning import Debtor, declines_of
 from tests.simulation.metered import WAIT
 from tests.simulation.ordering import Ordered, merged, ordered_rows
@@ -40,23 +41,35 @@ def findings(simulation: "Simulation") -> list[str]:
     """Return everything that is wrong."""
     with simulation.engine.connect() as conn:
         made = _Made(simulation.provider)
-        return [
-            *_promises(simulation, _taken_beyond(conn)),
-            *_captured_once(simulation, made),
-            *_sums(simulation, conn, made),
-            *_breaks(conn),
-            *_objects(simulation, conn, made),
-            *_parked(conn),
-            *redeemed_too_often(conn),
-            *_as_modelled(simulation, conn, made),
-            *_charged_by_shops(simulation, made),
-            *_refunded(conn, made),
-            *unjustified(simulation, conn),
-            *not_closed(conn),
-            *not_earned(conn, simulation.now),
-            *not_as_asked(conn, simulation),
-            *_explained(simulation, conn),
-        ]
+        judges: Sequence[Callable[[], Iterable[str]]] = (
+            lambda: _promises(simulation, _taken_beyond(conn)),
+            lambda: _captured_once(simulation, made),
+            lambda: _sums(simulation, conn, made),
+            lambda: _breaks(conn),
+            lambda: _objects(simulation, conn, made),
+            lambda: _parked(conn),
+            lambda: redeemed_too_often(conn),
+            lambda: _as_modelled(simulation, conn, made),
+            lambda: _charged_by_shops(simulation, made),
+            lambda: _refunded(conn, made),
+            lambda: unjustified(simulation, conn),
+            lambda: not_closed(conn),
+            lambda: not_earned(conn, simulation.now),
+            lambda: not_as_asked(conn, simulation),
+            lambda: _explained(simulation, conn),
+        )
+        return [finding for judge in judges for finding in judged("the end", judge, simulation)]
+
+
+def judged(
+    what: str, judge: Callable[[], Iterable[str]], simulation: "Simulation"
+) -> Iterator[str]:
+    """Yield what is wrong; a judge that can't judge finds something, too, and stops no other."""
+    try:
+        yield from judge()
+    except Exception as error:  # noqa: BLE001  whatever it is, it is a finding
+        yield as_finding(error, what)
+        simulation.schedule.trace += in_full(error)
 
 
 class _Made:
@@ -217,7 +230,11 @@ def _as_modelled(simulation: "Simulation", conn: Connection, made: _Made) -> Ite
         if fact.event.kind != "subscribe":
             continue
         who = fact.event.who
-        for problem in _Customer(simulation, conn, provider, tables, who).problems():
+
+        def problems(who: int = who) -> Iterator[str]:
+            yield from _Customer(simulation, conn, provider, tables, who).problems()
+
+        for problem in judged(f"customer {who}", problems, simulation):
             yield f"customer {who} ({fact.event.plan}): {problem}"
 
 
@@ -271,7 +288,6 @@ class _Customer:
             product, event.currency, event.quantity, event.zone, order.at, addons_of(event, product)
         )
         self.product = contract.product
-        # At the end all clocks are the same.
         self.row = conn.execute(_SUBSCRIPTION, {"reference": f"s{who}"}).one()
         self.cycles = list(conn.execute(_CYCLES, {"id": self.row.id}))
         self.of_changes = list(conn.execute(_OF_CHANGES, {"id": self.row.id}))
