@@ -9,6 +9,7 @@ import pytest
 from billing.errors import Conflict
 from billing.flows.subscriptions import lifecycle, releasing, retrying
 from billing.rules.actor import Actor, ActorKind
+from tests.scenarios.test_facts import granted, left
 from tests.scenarios.world import Subscriber, World, at
 
 PLANS = """
@@ -479,6 +480,33 @@ def test_canceling_while_an_attempt_is_open_makes_it_the_last_one(
 
     assert world.sent_on(customer) == ["2026-01-01"]
     assert (world.payment(customer).state, world.psp.captures(customer)) == ("FAILED", 0)
+    assert [invoice.status for invoice in world.invoices(customer)] == ["void"]
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("card", "asked_again"),
+    [
+        ("pm_sbx_insufficient_funds", "2026-01-02"),
+        ("pm_card_visa", "2026-01-03"),  # past the key's life: looked up, and proven absent
+    ],
+    ids=["declined", "never made"],
+)
+def test_what_credit_paid_comes_back_when_the_last_attempt_comes_to_nothing(
+    world: World, card: str, asked_again: str
+) -> None:
+    customer = world.subscribed("video-premium", card=card)
+    granted(world, customer, 300)
+    world.psp.lose_next_answer(after_commit=False)
+    world.tick()
+    assert left(world, customer) == [0]
+
+    cancel(world, customer)
+    world.jump_to(asked_again)
+    world.run_until("2026-02-10")
+
+    assert [invoice.status for invoice in world.invoices(customer)] == ["void"]
+    assert (left(world, customer), world.psp.captures(customer)) == ([300], 0)
     world.assert_everything_adds_up()
 
 

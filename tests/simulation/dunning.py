@@ -146,6 +146,11 @@ class Debtor:
         until = self._paid_until(ended - CLOCKS)
         if until is not None and until > ended + CLOCKS:
             yield f"it was canceled on {ended} for a debt, and is paid until {until}"
+        late = [each for each in self.cycles if each.period_start > ended + CLOCKS]
+        if late:
+            yield f"it was canceled on {ended} for a debt, and period {late[0].n} was opened"
+        if not any(each.was_given_up for each in self.cycles):
+            yield f"it was canceled on {ended} for a debt, and nothing was given up"
         if any(at > ended - CLOCKS for at in self.asked):
             return
         for cycle in self.cycles:

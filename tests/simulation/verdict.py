@@ -320,6 +320,7 @@ class _Customer:
             provider.received,
             self.pays,
         )
+        self.was_canceled = conn.execute(_WAS_CANCELED, {"id": self.row.id}).scalar()
         self.left = int(conn.execute(_LEFT, {"id": self.row.customer_id}).scalar_one())
 
     def problems(self) -> Iterator[str]:
@@ -455,6 +456,7 @@ class _Customer:
             yield f"period {cycle.n} is {cycle.invoice_status}, the provider took {received}"
         if cycle.kind != "final":
             yield from self._after_the_end(cycle)
+            yield from self._voided(cycle)
         if received or not cycle.total:
             return
         if self.pays and not self._canceled_before(cycle):
@@ -470,17 +472,29 @@ class _Customer:
                 yield f"period {cycle.n} is collected after {change.at}, when it was canceled"
 
     def _canceled_before(self, cycle: Row[Any]) -> bool:
-        """Tell whether a cancellation came before the period could be paid: it was voided.
+        """Tell whether a cancellation came before the period could be paid: it was voided."""
+        return cycle.invoice_status == "void" and self._canceled() is not None
 
-        While an attempt was open it was given up instead, once that had come to nothing.
+    def _canceled(self) -> datetime | None:
+        """Return when it was canceled at once."""
+        return next((each.at for each in self.changes if each.kind == "cancel"), None)
+
+    def _voided(self, cycle: Row[Any]) -> Iterator[str]:
+        """What was open at a cancellation at once is void, and owed by nobody, unless it was paid.
+
+        An attempt that was open then may still pay.
         """
-        declined = self.provider.declined[str(cycle.payment_id)]
-        given_up = cycle.invoice_status == "uncollectible" and not declined
-        return (cycle.invoice_status == "void" or given_up) and any(
-            each.kind == "cancel" for each in self.changes
-        )
+        at = self._canceled()
+        if at is None or self.restored or cycle.opened_at >= at - CLOCKS:
+            return
+        if cycle.resolved_at is not None and cycle.resolved_at < at + CLOCKS:
+            return
+        if cycle.invoice_status not in ("void", "paid") and not cycle.was_given_up:
+            yield f"period {cycle.n} is {cycle.invoice_status}, and it was canceled on {at}"
 
     def _status(self) -> Iterator[str]:
+        if self.row.status != "canceled" and self.was_canceled:
+            yield f"it is {self.row.status}, and was canceled on {self.was_canceled}"
         owes = any(
             cycle.invoice_status == "uncollectible"
             or (cycle.state == "CREATED" and cycle.decline_class is not None)
@@ -512,6 +526,9 @@ _LEFT: Final = text(
     "  FROM credit_moves m JOIN credit_grants g ON g.id = m.grant_id"
     " WHERE g.customer_id = :id AND g.source IN ('goodwill', 'credit_note', 'bought')"
 )
+_WAS_CANCELED: Final = text(
+    "SELECT min(at) FROM subscription_events WHERE subscription_id = :id AND kind = 'canceled'"
+)
 _SUBSCRIPTION: Final = text("SELECT * FROM subscriptions WHERE external_id = :reference")
 _BILLED: Final = (
     "c.period_start, c.period_end, i.due AS total, i.status AS invoice_status, i.resolved_at,"
@@ -519,7 +536,9 @@ _BILLED: Final = (
     "                           WHERE n.invoice_id = i.id) AS given_back,"
     "       p.id AS payment_id, p.state, p.decline_class, p.next_attempt_at,"
     "       EXISTS (SELECT FROM disputes d"
-    "                WHERE d.payment_id = p.id AND d.state = 'lost') AS was_lost"
+    "                WHERE d.payment_id = p.id AND d.state = 'lost') AS was_lost,"
+    "       EXISTS (SELECT FROM payment_transitions t WHERE t.payment_id = p.id"
+    "                  AND t.cause = 'ladder_over') AS was_given_up"
 )
 _SENT: Final = (
     "(SELECT max(k.first_sent_at) FROM provider_calls k"

@@ -34,7 +34,7 @@ from billing.flows.payments.charge_requests import (
 )
 from billing.flows.payments.declines import declined
 from billing.flows.payments.outcomes import apply
-from billing.flows.payments.write_offs import give_up, void
+from billing.flows.payments.write_offs import end_last_attempt, give_up
 from billing.flows.policy import Policy
 from billing.flows.provider_calls import ask, pause
 from billing.gateway import (
@@ -58,7 +58,6 @@ from billing.store.access import idempotency
 from billing.store.identity import engine_id
 from billing.store.payments import (
     attempts,
-    payment_history,
     payment_steps,
     payments,
     provider_calls,
@@ -179,18 +178,12 @@ def _refuse_held(context: Context, row: PaymentForAttempt, horizon: int) -> None
 def _end_collecting(
     conn: Connection, row: PaymentForAttempt, now: datetime, policy: Policy
 ) -> None:
-    """Void what isn't owed any more, or give up what is.
-
-    What was given up before and tried again by hand was served: it is written off again.
-    """
+    """Void what isn't owed any more, or give up what is."""
     payment = payments.lock_known_payment(conn, row.id)
-    if _is_not_owed(row) and not payment_history.times_failed(conn, row.id):
-        why = "the subscription ended"
-        void(conn, payment, now=now, actor=WORKER, why=why, subscription_canceled=True)
-        return
     canceled = row.subscription_status == Status.CANCELED
     kind = DecisionKind.CANCELED_BEFORE if canceled else DecisionKind.CUSTOMER_DID_NOTHING
-    give_up(conn, payment, now=now, decision=decided(kind), policy=policy)
+    end = end_last_attempt if _is_not_owed(row) else give_up
+    end(conn, payment, now=now, decision=decided(kind), policy=policy)
 
 
 def _is_not_owed(row: PaymentForAttempt) -> bool:

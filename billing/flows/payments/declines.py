@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from billing.flows.payments.subscription_status import call_past_due, ladder_of
-from billing.flows.payments.write_offs import give_up
+from billing.flows.payments.write_offs import end_last_attempt, give_up
 from billing.flows.policy import Policy
 from billing.gateway import ActionRequired, Declined
 from billing.plans.terms import Dunning
@@ -81,7 +81,7 @@ def declined_after_capture(
     ladder = ladder_of(conn, payment, policy)
     follows = _what_follows(conn, payment, payment.attempt_n, outcome, ladder, now)
     payments.change(conn, payment.id, now, ladder_ends_at=None)
-    _follow(conn, payment, outcome, follows, now, policy)
+    _follow(conn, payment, outcome, follows, now, policy, was_paid=True)
 
 
 def _what_follows(
@@ -112,6 +112,8 @@ def _follow(
     follows: Next,
     now: datetime,
     policy: Policy,
+    *,
+    was_paid: bool = False,
 ) -> None:
     code, decline_class, _ = _decline(outcome)
     payments.change(
@@ -125,7 +127,9 @@ def _follow(
         dispatch_after=NOT_HELD,
         **_next_attempt(follows, payment.rung),
     )
-    if isinstance(follows, Stop):
+    if follows.decision.kind is DecisionKind.CANCELED_MEANWHILE and not was_paid:
+        end_last_attempt(conn, payment, now=now, decision=follows.decision, policy=policy)
+    elif isinstance(follows, Stop):
         give_up(conn, payment, now=now, decision=follows.decision, policy=policy)
     elif payment.subscription_id is not None:
         call_past_due(conn, payment, code, follows.decision, now)

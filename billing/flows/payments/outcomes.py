@@ -9,6 +9,7 @@ from billing.flows.payments.authorization_outcomes import fail
 from billing.flows.payments.captures import authorized, captured
 from billing.flows.payments.declines import declined, is_last_attempt
 from billing.flows.payments.parking import park
+from billing.flows.payments.write_offs import end_last_attempt
 from billing.flows.policy import Policy
 from billing.flows.provider_calls import note_unanswered
 from billing.gateway import (
@@ -22,7 +23,7 @@ from billing.gateway import (
     Unknown,
 )
 from billing.rules.actor import WORKER
-from billing.rules.decisions import DecisionKind, decided
+from billing.rules.decisions import Decision, DecisionKind, decided
 from billing.rules.payments import (
     AttemptKind,
     AttemptOutcome,
@@ -67,11 +68,11 @@ def apply(
         case Declined() | ActionRequired():
             declined(conn, payment, attempt_n=call.n, outcome=outcome, now=now, policy=policy)
         case Rejected():
-            _rejected(conn, payment, call, outcome, now)
+            _rejected(conn, payment, call, outcome, now, policy)
         case Unknown() | Deferred():
             _unanswered(conn, payment, call, outcome, now, again_at)
         case Absent():
-            _proven_absent(conn, payment, call, now)
+            _proven_absent(conn, payment, now, policy)
 
 
 def _rejected(
@@ -80,6 +81,7 @@ def _rejected(
     call: ProviderCall,
     outcome: Rejected,
     now: datetime,
+    policy: Policy,
 ) -> None:
     """Write that the provider refused our request as wrong: park the payment, unless it was
     canceled there.
@@ -103,18 +105,8 @@ def _rejected(
         fail(conn, payment, Cause.OUTCOME, gone, now, WORKER)
     elif is_canceled:
         # Somebody canceled the payment at the provider. It can never be paid, so a new one is safe.
-        payments.change(
-            conn,
-            payment.id,
-            now,
-            provider_payment_id=None,
-            next_attempt_at=now,
-            next_attempt_kind=AttemptKind.GIVE_UP
-            if is_last_attempt(payment)
-            else AttemptKind.ABSENT,
-            lease_until=None,
-            dispatch_after=NOT_HELD,
-        )
+        payments.change(conn, payment.id, now, provider_payment_id=None)
+        _made_anew(conn, payment, decided(refused), now, policy)
     else:
         error = f"{outcome.error_class}: {outcome.message}"
         park(conn, payment.id, now, reason="rejected", error=error)
@@ -160,23 +152,27 @@ def _record_contradiction(
 
 
 def _proven_absent(
-    conn: Connection, payment: LockedPayment, call: ProviderCall, now: datetime
+    conn: Connection, payment: LockedPayment, now: datetime, policy: Policy
 ) -> None:
     """Close the attempt as absent and allow a new one, on the same rung."""
     last = is_last_attempt(payment)
-    attempts.finish(
-        conn,
-        payment.id,
-        AttemptOutcome.ABSENT,
-        now,
-        decision=decided(DecisionKind.ABSENT_AND_CANCELED if last else DecisionKind.ABSENT),
-    )
+    decision = decided(DecisionKind.ABSENT_AND_CANCELED if last else DecisionKind.ABSENT)
+    attempts.finish(conn, payment.id, AttemptOutcome.ABSENT, now, decision=decision)
+    _made_anew(conn, payment, decision, now, policy)
+
+
+def _made_anew(
+    conn: Connection, payment: LockedPayment, decision: Decision, now: datetime, policy: Policy
+) -> None:
+    """Let a charge that wasn't made be made anew, unless its subscription ended meanwhile."""
     payments.change(
         conn,
         payment.id,
         now,
         next_attempt_at=now,
-        next_attempt_kind=AttemptKind.GIVE_UP if last else AttemptKind.ABSENT,
+        next_attempt_kind=AttemptKind.ABSENT,
         lease_until=None,
         dispatch_after=NOT_HELD,
     )
+    if is_last_attempt(payment):
+        end_last_attempt(conn, payment, now=now, decision=decision, policy=policy)

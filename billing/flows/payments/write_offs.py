@@ -55,6 +55,23 @@ def give_up(
         end_subscription(conn, payment, decision, now, policy)
 
 
+def end_last_attempt(
+    conn: Connection, payment: LockedPayment, *, now: datetime, decision: Decision, policy: Policy
+) -> None:
+    """End a payment that came to nothing after its subscription had ended: void its invoice, as all
+    were that were open at that end.
+
+    What was used until then is owed. So is what was given up before and tried again by hand: both
+    are written off.
+    """
+    owed = payment.invoice_kind is InvoiceKind.FINAL
+    if owed or payment_history.times_failed(conn, payment.id):
+        give_up(conn, payment, now=now, decision=decision, policy=policy)
+        return
+    why = "the subscription ended"
+    void(conn, payment, now=now, actor=WORKER, why=why, subscription_canceled=True)
+
+
 def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
     """Write off an invoice that will not be collected: what was earned of it becomes bad debt."""
     invoice_id = _owed(payment)
