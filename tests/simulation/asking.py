@@ -197,17 +197,18 @@ def _subscription(asked: Asked) -> str:
 
 def _subscribe(by: Asking, asked: Asked) -> None:
     event = asked.event
-    name = f"c{event.who}"
+    name = f"c{event.customer}"
     product = by.simulation.products[event.plan]
     seats = product.seats
     try:
-        customers.create(
-            by.runtime.context,
-            name=name,
-            external_id=name,
-            payment_method=event.card,
-            customer_id=uuid5(NAMESPACE_OID, f"{by.simulation.seed} {name}"),
-        )
+        if event.card:
+            customers.create(
+                by.runtime.context,
+                name=name,
+                external_id=name,
+                payment_method=event.card,
+                customer_id=uuid5(NAMESPACE_OID, f"{by.simulation.seed} {name}"),
+            )
         subscribing.subscribe(
             by.runtime.engine,
             subscribing.SubscriptionOrder(

@@ -29,6 +29,12 @@ def not_earned(conn: Connection, now: datetime) -> Iterator[str]:
             yield f"invoice {row.number}: {row.earned} of {row.net} is earned by {now}"
 
 
+def not_expired(conn: Connection, now: datetime) -> Iterator[str]:
+    """Yield the credit that could be used no more, and is still there."""
+    for row in conn.execute(_EXPIRED, {"now": now}):
+        yield f"{row.left} of the credit that expired on {row.expires_at} are still there"
+
+
 def not_as_asked(conn: Connection, simulation: "Simulation") -> Iterator[str]:
     """Yield the refunds that aren't what was asked for, and those that nobody asked for."""
     rows = {row.id: row for row in conn.execute(_REFUNDS)}
@@ -80,6 +86,13 @@ _EARNED: Final = text(
     "   AND NOT EXISTS (SELECT FROM payments p JOIN disputes d ON d.payment_id = p.id"
     "                    WHERE p.invoice_id = i.id)"
     " GROUP BY i.id, c.id, s.id, l.invoice_id, l.line"
+)
+_EXPIRED: Final = text(
+    "SELECT g.expires_at, m.left_after AS left FROM credit_grants g"
+    "  JOIN credit_moves m ON m.grant_id = g.id"
+    " WHERE g.expires_at < CAST(:now AS timestamptz) - interval '2 days'"
+    "   AND m.at < CAST(:now AS timestamptz) - interval '2 days' AND m.left_after > 0"
+    "   AND NOT EXISTS (SELECT FROM credit_moves o WHERE o.grant_id = g.id AND o.n > m.n)"
 )
 _REFUNDS: Final = text(
     "SELECT r.id, p.invoice_id, r.note_id, r.amount, p.amount_captured AS paid,"

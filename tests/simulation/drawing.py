@@ -120,6 +120,12 @@ def drawn(
     asked = [new if new.at < end else old for old, new in zip(later, moved, strict=True)]
     events += [*asked, *played, *_used(chance, events, days, asks)]
     events += [_resumed(chance, each) for each in asked if each.kind == "pause"]
+    sharing = {each.of for each in played if each.of >= 0}
+    # What is left of its amount depends on both subscriptions.
+    events = [
+        replace(each, moves=False) if each.coupon == "gift" and each.who in sharing else each
+        for each in events
+    ]
     if chance.random() < RESTORES:
         backup, restore = _restored(chance, days)
         events = [each for each in events if not _is_sold_between(each, backup.at, restore.at)]

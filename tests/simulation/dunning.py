@@ -17,7 +17,8 @@ from sqlalchemy import Row
 from tests.simulation.catalog import Product
 from tests.simulation.wires import CLOCKS, Json
 
-FINAL: Final = frozenset({"expired_card", "lost_card", "stolen_card"})
+HARD: Final = frozenset({"lost_card", "stolen_card"})
+FINAL: Final = HARD | {"expired_card"}
 ATTEMPTS: Final = 8
 WINDOW: Final = timedelta(days=30)
 AT_ONCE: Final = 3  # workers, who may each have begun an attempt before one was declined
@@ -89,8 +90,8 @@ class Debtor:
     def _given_up_early(
         self, cycle: Row[Any], declines: Sequence[Attempt], ladder: timedelta
     ) -> Iterator[str]:
-        """Who may still pay has the whole ladder."""
-        if any(each.code in FINAL for each in self.declines) or not declines:
+        """Who may still pay, with another card too, has the whole ladder."""
+        if any(each.code in HARD for each in self.declines) or not declines:
             return
         until = declines[0].at + ladder - CLOCKS - HOUR
         if cycle.resolved_at < until:

@@ -51,3 +51,9 @@ class Event:
     priority: int = 50
     addon: int = -1  # how many of the plan's add-on; -1 says nothing about it
     coupon: str = ""
+    of: int = -1  # the number of the customer, where it is their second subscription
+
+    @property
+    def customer(self) -> int:
+        """The number of the customer, which is that of their first subscription."""
+        return self.who if self.of < 0 else self.of

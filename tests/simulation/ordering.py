@@ -160,12 +160,20 @@ def merged(
     Those of the subscription have an order of their own; the journal says what came between. One
     that comes to nothing isn't in it, and has no credit.
     """
-    found = list(subscribed)
-    for row in sorted(ordered, key=lambda each: -int(each.entry)):
-        if row.kind == "one_off":
-            later = (n for n, (each, _) in enumerate(found) if (each.entry or 0) > row.entry)
-            invoiced = model.Invoiced(row.issued_at, row.total)
-            found.insert(next(later, len(found)), (row, invoiced))
+    others = [(row, model.Invoiced(row.issued_at, row.total)) for row in ordered]
+    return among(subscribed, [each for each in others if each[0].kind == "one_off"])
+
+
+def among(
+    invoiced: Sequence[tuple[Row[Any], model.Invoiced]],
+    others: Sequence[tuple[Row[Any], model.Invoiced]],
+) -> list[tuple[Row[Any], model.Invoiced]]:
+    """Return invoices with others of the same customer where the journal says that they came."""
+    found = list(invoiced)
+    booked = [each for each in others if each[0].entry]
+    for row, each in sorted(booked, key=lambda other: -int(other[0].entry)):
+        later = (n for n, (before, _) in enumerate(found) if (before.entry or 0) > row.entry)
+        found.insert(next(later, len(found)), (row, each))
     return found
 
 

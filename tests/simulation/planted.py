@@ -626,14 +626,14 @@ SALES: Final[Sequence[Fault]] = (
     Fault(
         "a change that another one follows is lost",
         _HELD,
-        "    for change in sorted(counted, key=lambda each: each.holds_from):\n",
-        "    for change in counted[-1:]:\n",
+        "    for asked, change in sorted(counted, key=lambda each: each[1].holds_from):\n",
+        "    for asked, change in counted[-1:]:\n",
     ),
     Fault(
         "of changes of one item the first one wins",
         _HELD,
-        "    for change in sorted(counted, key=lambda each: each.holds_from):\n",
-        "    for change in sorted(counted[::-1], key=lambda each: each.holds_from):\n",
+        "    for asked, change in sorted(counted, key=lambda each: each[1].holds_from):\n",
+        "    for asked, change in sorted(counted[::-1], key=lambda each: each[1].holds_from):\n",
     ),
     Fault(
         "a change at once is forgotten with the next period",

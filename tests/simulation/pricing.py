@@ -184,11 +184,15 @@ def half_up(part: Fraction, step: int) -> int:
 
 @dataclass(frozen=True)
 class Redeemed:
-    """A coupon that was redeemed, under a key of its own."""
+    """A coupon that was redeemed, under a key of its own.
+
+    One that is `shared` is used by another subscription of the customer, too.
+    """
 
     key: object
     at: datetime
     coupon: Coupon
+    shared: bool = False
 
 
 # --- invoices -----------------------------------------------------------------------------------
@@ -347,6 +351,8 @@ class Pricing:
     def _holds(self, redeemed: Redeemed, key: object, at: datetime) -> bool:
         """Tell whether a coupon takes something off the invoice of a period that begins then."""
         coupon = redeemed.coupon
+        if redeemed.shared and unit_counts(coupon):
+            return self._found.used(redeemed.key, key)
         if is_close(redeemed.at, at, self._apart):
             if not self._found.used(redeemed.key, key):
                 return False
@@ -478,6 +484,11 @@ class Pricing:
             here.append(_Piece(("change", change.key), len(lines), kept, want))
             lines.append(Line(charge.item, cost(want) - (cost(kept) if kept else 0)))
         self._pieces[terms], self._costs[terms] = here, costs
+
+
+def unit_counts(coupon: Coupon) -> bool:
+    """Tell whether it is how often a coupon was used that ends it."""
+    return coupon.lasts[1] == "invoices"
 
 
 def _is_on(coupon: Coupon, line: Line) -> bool:

@@ -51,6 +51,8 @@ class _Facts:
     def __init__(self, simulation: "Simulation", conn: Connection) -> None:
         self._facts = simulation.facts
         self.redeemed = Counter(conn.execute(_REDEEMED).scalars())
+        self.payments = conn.execute(_PAYMENTS).all()
+        self.given = conn.execute(_GIVEN_BACK).all()
         self.ended: Mapping[str, datetime] = {
             row.external_id: row.ended for row in conn.execute(_ENDED)
         }
@@ -106,6 +108,30 @@ def _owes(facts: _Facts, refusal: Refusal) -> bool:
     return bool(facts.of(who, "detach")) or not cards <= paying
 
 
+def _is_given_back(facts: _Facts, refusal: Refusal) -> bool:
+    """Tell whether so much isn't left of what was paid last; disputes and notes take of it."""
+    at = refusal.at
+    paid = [
+        each
+        for each in facts.payments
+        if each.customer == f"c{refusal.event.who}" and each.captured_at <= at + CLOCKS
+    ]
+    close = any(abs(each.captured_at - at) <= CLOCKS + HELD_UP for each in paid)
+    if not paid or close:
+        return True
+    payment = max(paid, key=lambda each: each.captured_at)
+    if payment.is_reduced:
+        return True
+    back = sum(
+        each.amount
+        for each in facts.given
+        if each.payment_id == payment.id and each.created_at <= at + CLOCKS + HELD_UP
+    )
+    part = refusal.event.part
+    wanted = max(10, payment.amount * part // 100 // 10 * 10) if part else 1
+    return bool(back + wanted > payment.amount)
+
+
 def _was_asked(kind: str, facts: _Facts, refusal: Refusal) -> bool:
     return bool(facts.of(refusal.event.who, kind))
 
@@ -118,10 +144,22 @@ _JUDGES: Final[Mapping[ErrorCode, Callable[[_Facts, Refusal], bool]]] = {
     ErrorCode.COUPON_REDEEMED_ALREADY: _is_redeemed,
     ErrorCode.COUPON_CURRENCY: _takes_nothing_off,
     ErrorCode.SUBSCRIPTION_ENDED: _has_ended,
+    ErrorCode.NOTHING_LEFT_TO_REFUND: _is_given_back,
+    ErrorCode.REFUND_TOO_HIGH: _is_given_back,
     ErrorCode.CHANGE_UNPAID: _owes,
     ErrorCode.CHANGE_PAST_DUE: _owes,
     ErrorCode.CHANGE_ENDING: partial(_was_asked, "cancel at period end"),
 }
+_PAYMENTS: Final = text(
+    "SELECT p.id, c.external_id AS customer, p.amount, p.captured_at,"
+    "       EXISTS (SELECT FROM disputes d WHERE d.payment_id = p.id)"
+    "       OR EXISTS (SELECT FROM credit_notes n WHERE n.invoice_id = p.invoice_id)"
+    "       OR p.amount_captured <> p.amount AS is_reduced"
+    "  FROM payments p JOIN customers c ON c.id = p.customer_id"
+    "  LEFT JOIN invoices i ON i.id = p.invoice_id"
+    " WHERE p.captured_at IS NOT NULL AND i.kind IS NOT NULL AND i.kind <> 'top_up'"
+)
+_GIVEN_BACK: Final = text("SELECT payment_id, amount, created_at FROM refunds")
 _REDEEMED: Final = text("SELECT coupon FROM redemptions")
 _ENDED: Final = text(
     "SELECT external_id, coalesce(canceled_at, cancels_at) AS ended FROM subscriptions"

@@ -25,6 +25,7 @@ Scene = Callable[[Random, Event], tuple[Event, Sequence[Event]]]
 
 DAY: Final = timedelta(days=1)
 HOUR: Final = timedelta(hours=1)
+SECOND: Final = 100  # the number of a customer's second subscription is so much higher
 PAYS: Final = "pm_card_visa"
 DECLINES: Final = "pm_sbx_insufficient_funds"
 DECLINES_LATER: Final = "pm_sbx_ok_1_then_insufficient_funds"
@@ -385,7 +386,103 @@ def used_to_the_end(chance: Random, arrival: Event) -> tuple[Event, Sequence[Eve
     ]
 
 
+def two(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """A customer has two subscriptions, which share coupons, credit and a card."""
+    arrival = replace(_sold_as(chance, arrival, _SHORT), card=PAYS)
+    other = _sold_as(chance, arrival, [PRODUCTS[arrival.plan], PRODUCTS["weekly"]])
+    other = replace(
+        other,
+        at=arrival.at + timedelta(minutes=chance.choice((1, 20))),
+        who=SECOND + arrival.who,
+        of=arrival.who,
+        card="",
+        currency="USD",
+    )
+    at = arrival.at + HOUR
+    coupon = chance.choice(("spring", "welcome", "month"))
+    asked = [
+        Event(at, "coupon", arrival.who, coupon=coupon, moves=True),
+        Event(_start(arrival, 1) - HOUR, "grant", arrival.who, amount=chance.choice((310, 990))),
+        Event(at + 3 * DAY, "change", other.who, quantity=6, then=chance.choice(("now", LATER))),
+    ]
+    if chance.random() < 0.4:
+        asked.append(Event(_start(arrival, 3) - DAY, "new card", arrival.who, card=DECLINES))
+    if chance.random() < 0.4:
+        asked.append(Event(_start(arrival, 3) + DAY, "cancel", other.who))
+    return replace(arrival, currency="USD"), [other, *asked]
+
+
+def up_and_down(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """Units come, some of which a note gives back, and go again within one period."""
+    products = [each for each in _COUNTED if each.every[1] != "day"]
+    arrival = replace(_sold_as(chance, arrival, products), card=PAYS)
+    at = arrival.at + chance.choice((20, 30)) * HOUR
+    asked = [Event(at, "change", arrival.who, quantity=9, then="now")]
+    if chance.random() < 0.5:
+        part, noted = chance.choice((37, 50)), at + 20 * HOUR
+        asked.append(Event(noted, "note", arrival.who, part=part, then="credit"))
+    for quantity in chance.choice(((4,), (7, 3), (12, 2))):
+        at += chance.choice((30, 50)) * HOUR
+        asked.append(Event(at, "change", arrival.who, quantity=quantity, then="now"))
+    return arrival, asked
+
+
+def kept(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """Another plan keeps the quantities that both have; what was scheduled before may not fit."""
+    products = [each for each in _COUNTED if other_plans(each, _currency(each))]
+    arrival = _sold_as(chance, arrival, products)
+    arrival = replace(arrival, card=PAYS, currency=_currency(PRODUCTS[arrival.plan]))
+    others = [each.code for each in other_plans(PRODUCTS[arrival.plan], arrival.currency)]
+    at = arrival.at + chance.choice((20, 30)) * HOUR
+    then = chance.choice(("now", LATER, ""))
+    asked = [Event(at, "change", arrival.who, quantity=0, plan=chance.choice(others), then=then)]
+    if chance.random() < 0.4:
+        asked.append(Event(at - 5 * HOUR, "change", arrival.who, quantity=11, then=LATER))
+    if chance.random() < 0.4:
+        back = Event(at + 40 * HOUR, "change", arrival.who, quantity=0, plan=arrival.plan)
+        asked.append(replace(back, then="now"))
+    return arrival, asked
+
+
+def owes(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """Who is past due asks for more, for less, and for another plan."""
+    arrival = replace(_sold_as(chance, arrival, _COUNTED), card=DECLINES_LATER)
+    at = _start(arrival, 1) + chance.choice((8, 30)) * HOUR
+    more = Event(at, "change", arrival.who, quantity=12, then=chance.choice(("now", "", LATER)))
+    return arrival, [
+        more,
+        Event(at + 2 * HOUR, "change", arrival.who, quantity=1, then="now"),
+        Event(at + 9 * DAY, "new card", arrival.who, card=PAYS),
+    ]
+
+
+def waits(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """A card expires: nothing is tried, and the customer has as long as the ladder lasts."""
+    arrival = replace(_sold_as(chance, arrival, _SHORT), card="pm_sbx_ok_1_then_expired_card")
+    card = Event(_start(arrival, 2) + 4 * DAY, "new card", arrival.who, card=PAYS)
+    return arrival, [card] if chance.random() < 0.3 else []
+
+
+def quoted(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """A quote is looked at while something else changes what it follows from."""
+    arrival = replace(_sold_as(chance, arrival, _COUNTED), card=PAYS)
+    at, who = arrival.at + chance.choice((20, 30)) * HOUR, arrival.who
+    asked = []
+    for n in range(3):
+        moment = at + n * 30 * HOUR
+        asked.append(Event(moment, "change", who, quantity=5 + 3 * n, then="now", moves=True))
+        asked.append(Event(moment, "grant", who, amount=chance.choice((40, 310))))
+        asked.append(Event(moment, "note", who, part=10, then="credit"))
+    return arrival, asked
+
+
 SCENES: Final[Sequence[Scene]] = (
+    two,
+    up_and_down,
+    kept,
+    owes,
+    waits,
+    quoted,
     late_coupon,
     used,
     void_with_credit,

@@ -44,6 +44,7 @@ class Tables:
         self.given = _grouped(conn, _GIVEN)
         self.usage = UsageTables(conn)
         self.used = {(row.redemption_id, row.invoice_id) for row in conn.execute(_USED)}
+        self.sharing = frozenset(conn.execute(_SHARING).scalars())
         self.lines: dict[UUID, list[Line]] = defaultdict(list)
         for row in conn.execute(_LINES):
             self.lines[row.invoice_id].append(Line(row.item, row.gross, row.discount))
@@ -66,6 +67,13 @@ def redeemed_too_often(conn: Connection) -> Iterator[str]:
         limit = COUPONS[code].limit
         if limit is not None and count > limit:
             yield f"coupon {code} was redeemed {count} times, at most {limit} are allowed"
+    for row in conn.execute(_USES):
+        coupon = COUPONS[row.coupon]
+        most = coupon.lasts[0] if pricing.unit_counts(coupon) and not coupon.keeps_rest else None
+        if most is not None and row.invoices > most:
+            yield f"coupon {row.coupon} took something off {row.invoices} invoices, not {most}"
+        if coupon.keeps_rest and row.amount > coupon.amounts[row.currency]:
+            yield f"coupon {row.coupon} took off {row.amount} {row.currency}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,10 @@ class Sold:
         """Return what was carried out, as the model takes it."""
         return model.Sales(
             [self._change(fact, row) for fact, row in self._changes()],
-            [Redeemed(row.id, row.at, COUPONS[row.coupon]) for row in self._redemptions()],
+            [
+                Redeemed(row.id, row.at, COUPONS[row.coupon], self._is_shared(row))
+                for row in self._redemptions()
+            ],
             Found(self._used, self._void, self._stands, self._left),
             APART,
             self.usage().usage(),
@@ -164,7 +175,14 @@ class Sold:
         return after if meant else before
 
     def _redemptions(self) -> Sequence[Row[Any]]:
-        return self.tables.redemptions.get(self.customer, ())
+        return [
+            row
+            for row in self.tables.redemptions.get(self.customer, ())
+            if row.subscription_id in (None, self.subscription)
+        ]
+
+    def _is_shared(self, row: Row[Any]) -> bool:
+        return row.subscription_id is None and self.customer in self.tables.sharing
 
     def _used(self, key: object, invoice: object) -> bool:
         row = self._invoice(invoice)
@@ -201,13 +219,20 @@ class Sold:
             last += key is None
         return found
 
+    def invoice_of(self, change: ItemChange) -> Row[Any] | None:
+        """Return the invoice of a change, where there is one."""
+        return self._invoice(("change", change.key))
+
     def _stands(self, key: object, change: ItemChange) -> bool:
-        """Tell whether an invoice was paid when a change was made: nothing else is returned."""
+        """Tell whether an invoice was paid when a change was made: nothing else is returned.
+
+        Who asks may be held up by the very payment.
+        """
         row = self._invoice(key)
         if row is None or row.payment_id is None:
             return row is not None
         paid_at = self.paid_at.get(str(row.payment_id))
-        return paid_at is not None and (self.pays or paid_at <= change.at + APART)
+        return paid_at is not None and (self.pays or paid_at <= change.at + pricing.HELD_UP)
 
     def _left(self, key: object, line: int, change: ItemChange) -> int | None:
         """Return what was left of a line for a change."""
@@ -360,7 +385,7 @@ class Sold:
         asked = {id_of(self.seed, "note", each.number): each for each in self._of("note")}
         of_changes = {each for change in sales.changes for each in self._notes_of(change)}
         before = Counter[tuple[UUID, int]]()
-        for note in self.tables.notes.get(self.customer, ()):
+        for note in self._own_notes(asked):
             what, fact = f"note {note.number}", asked.pop(note.id, None)
             lines = self.tables.lines[note.invoice_id]
             if fact is None and note.id not in of_changes:
@@ -380,6 +405,14 @@ class Sold:
             yield from self._arrived(what, note)
         for fact in asked.values():
             yield f"note {fact.number} of {fact.at} was issued, and has no row"
+
+    def _own_notes(self, asked: dict[UUID, "Fact"]) -> Iterator[Row[Any]]:
+        """Yield the notes of this subscription; those of another one were asked for, too."""
+        for note in self.tables.notes.get(self.customer, ()):
+            if note.subscription_id in (None, self.subscription):
+                yield note
+            else:
+                asked.pop(note.id, None)
 
     def _as_ordered(
         self, what: str, fact: "Fact", note: Row[Any], before: Counter[tuple[UUID, int]]
@@ -443,9 +476,11 @@ class Sold:
             found.append((place, row, model.Invoiced(row.issued_at, row.total, small)))
         return [(row, each) for _, row, each in sorted(found, key=lambda each: each[0])]
 
-    def granted(self, invoiced: Sequence[Row[Any]], sales: model.Sales) -> Iterator[model.Granted]:
-        """Yield the credit that notes gave."""
-        of_changes = {each: change for change in sales.changes for each in self._notes_of(change)}
+    def granted(
+        self, invoiced: Sequence[Row[Any]], changes: Sequence[ItemChange]
+    ) -> Iterator[model.Granted]:
+        """Yield the credit that notes gave; `changes` are those of all that the customer has."""
+        of_changes = {each: change for change in changes for each in self._notes_of(change)}
         for note in self.tables.notes.get(self.customer, ()):
             for grant in self._credit_of(note):
                 change = of_changes.get(note.id)
@@ -487,6 +522,16 @@ _LINES: Final = text(
     "SELECT invoice_id, item, gross, discount FROM invoice_lines ORDER BY invoice_id, line"
 )
 _USED: Final = text("SELECT redemption_id, invoice_id FROM invoice_discounts")
+_SHARING: Final = text(
+    "SELECT customer_id FROM subscriptions GROUP BY customer_id HAVING count(*) > 1"
+)
+_USES: Final = text(
+    "SELECT r.coupon, d.redemption_id, count(*) AS invoices,"
+    "       sum(d.amount) AS amount, i.currency"
+    "  FROM invoice_discounts d JOIN redemptions r ON r.id = d.redemption_id"
+    "  JOIN invoices i ON i.id = d.invoice_id"
+    " WHERE i.kind = 'cycle' AND i.status <> 'void' GROUP BY 1, 2, i.currency"
+)
 _CHANGES: Final = text(
     "SELECT subscription_id AS owner, change_id, asked_at, holds_from, applies, detail"
     "  FROM subscription_changes WHERE kind IN ('quantity', 'plan') ORDER BY id"
@@ -496,7 +541,7 @@ _REDEMPTIONS: Final = text(
 )
 _NOTES: Final = text(
     "SELECT n.customer_id AS owner, n.id, n.invoice_id, n.number, n.total, n.destination,"
-    "       n.created_at, r.amount AS refunded, r.state AS refund_state"
+    "       n.created_at, r.amount AS refunded, r.state AS refund_state, n.subscription_id"
     "  FROM credit_notes n LEFT JOIN refunds r ON r.note_id = n.id ORDER BY n.series, n.n"
 )
 _NOTE_LINES: Final = text("SELECT note_id, line, gross FROM credit_note_lines ORDER BY line")

@@ -16,13 +16,14 @@ from billing.presenters.findings import in_words as finding_in_words
 from billing.queries.explain import explain_subscription
 from tests.delivery import agreement
 from tests.delivery.provider_side import ProviderSide
-from tests.simulation import model
+from tests.simulation import model, pricing
 from tests.simulation.asking import addons_of
-from tests.simulation.books import not_as_asked, not_closed, not_earned
+from tests.simulation.books import not_as_asked, not_closed, not_earned, not_expired
 from tests.simulation.crashes import as_finding, in_full
 from tests.simulation.dunning import Debtor, declines_of
+from tests.simulation.events import Event
 from tests.simulation.metered import WAIT
-from tests.simulation.ordering import Ordered, merged, ordered_rows
+from tests.simulation.ordering import Ordered, among, merged, ordered_rows
 from tests.simulation.refusals import unjustified
 from tests.simulation.sold import Sold, Tables, redeemed_too_often
 from tests.simulation.strangers import OwnSide
@@ -55,6 +56,7 @@ def findings(simulation: "Simulation") -> list[str]:
             lambda: unjustified(simulation, conn),
             lambda: not_closed(conn),
             lambda: not_earned(conn, simulation.now),
+            lambda: not_expired(conn, simulation.now),
             lambda: not_as_asked(conn, simulation),
             lambda: _explained(simulation, conn),
         )
@@ -226,16 +228,20 @@ def _refunded(conn: Connection, made: _Made) -> Iterator[str]:
 
 def _as_modelled(simulation: "Simulation", conn: Connection, made: _Made) -> Iterator[str]:
     provider, tables = _Charged(made.intents, made.charges), Tables(conn)
-    for fact in simulation.facts:
-        if fact.event.kind != "subscribe":
-            continue
-        who = fact.event.who
+    subscribed = [each.event for each in simulation.facts if each.event.kind == "subscribe"]
+    for event in subscribed:
+        others = [each for each in subscribed if each.of == event.who]
 
-        def problems(who: int = who) -> Iterator[str]:
-            yield from _Customer(simulation, conn, provider, tables, who).problems()
+        def problems(event: Event = event, others: Sequence[Event] = others) -> Iterator[str]:
+            one, *further = (
+                _Customer(simulation, conn, provider, tables, each) for each in (event, *others)
+            )
+            yield from one.problems()
+            if event.of < 0:
+                yield from one.credit_problems(further)
 
-        for problem in judged(f"customer {who}", problems, simulation):
-            yield f"customer {who} ({fact.event.plan}): {problem}"
+        for problem in judged(f"customer {event.who}", problems, simulation):
+            yield f"customer {event.who} ({event.plan}): {problem}"
 
 
 class _Charged:
@@ -264,15 +270,26 @@ class _Customer:
         conn: Connection,
         provider: _Charged,
         tables: Tables,
-        who: int,
+        subscribed: Event,
     ) -> None:
-        self.facts = facts = [each for each in simulation.facts if each.event.who == who]
-        order = next(each for each in facts if each.event.kind == "subscribe")
+        who, self.is_first = subscribed.who, subscribed.of < 0
+        self.facts = facts = [
+            each
+            for each in simulation.facts
+            if each.event.who == who
+            or (each.event.who == subscribed.customer and _is_of_all(each.event))
+        ]
+        order = next(each for each in facts if each.event == subscribed)
         self.now = simulation.now
-        self.forgotten = who in simulation.forgotten
+        self.forgotten = bool({who, subscribed.customer} & simulation.forgotten)
         self.restored = bool(simulation.schedule.happened["database restored"])
         self.provider = provider
-        cards = [each for each in facts if each.event.card or each.event.kind == "detach"]
+        cards = [
+            each
+            for each in simulation.facts
+            if each.event.who == subscribed.customer
+            and (each.event.card or each.event.kind == "detach")
+        ]
         self.pays = {each.event.card for each in cards} <= PAYING
         last = max(cards, key=lambda each: each.at)
         self.pays_now = last.at if last.event.card in PAYING else None
@@ -326,10 +343,11 @@ class _Customer:
     def problems(self) -> Iterator[str]:
         yield from self._periods()
         yield from self.sold.problems(self.expected, self.sales)
-        yield from self.ordered.problems()
+        if self.is_first:
+            yield from self.ordered.problems()
         for cycle in (*self.cycles, *self.of_changes, *self.finals):
             yield from self._money(cycle)
-        yield from self._credit()
+        yield from self._bought_past_due()
         yield from self._status()
         yield from self._debtor().problems()
 
@@ -377,19 +395,26 @@ class _Customer:
         ):
             yield f"period {missing[0].n} from {missing[0].start} is missing ({self.row.status})"
 
-    def _credit(self) -> Iterator[str]:
-        """Credit pays what it can of each invoice, in its order, and nothing of it is lost."""
+    def credit_problems(self, further: "Sequence[_Customer]") -> Iterator[str]:
+        """Credit pays what it can of each invoice, in its order, and nothing of it is lost.
+
+        `further` are other subscriptions of the customer.
+        """
         if self.ordered.was_taken_back:
             return
         rows, invoices = [], []
-        for row, invoiced in merged(self.sold.invoiced(self.expected), self.ordered.rows):
+        subscribed = self.sold.invoiced(self.expected)
+        for each in further:
+            subscribed = among(subscribed, each.sold.invoiced(each.expected))
+        changes = [change for each in (self, *further) for change in each.sales.changes]
+        for row, invoiced in merged(subscribed, self.ordered.rows):
             rows.append(row)
             invoices.append(invoiced)
         found = [model.Paid(each.credit - each.waived, each.waived, each.due) for each in rows]
         grants = [
             *self.grants,
             *self.ordered.granted(),
-            *self.sold.granted(rows, self.sales),
+            *self.sold.granted(rows, changes),
         ]
         apart = 2 * CLOCKS
         if not model.may_be_paid(self.currency, invoices, grants, apart, found):
@@ -492,6 +517,22 @@ class _Customer:
         if cycle.invoice_status not in ("void", "paid") and not cycle.was_given_up:
             yield f"period {cycle.n} is {cycle.invoice_status}, and it was canceled on {at}"
 
+    def _bought_past_due(self) -> Iterator[str]:
+        """Who is past due buys nothing more at once."""
+        for change in self.sales.changes:
+            row = self.sold.invoice_of(change)
+            if self.restored or row is None or not row.due:
+                continue
+            before, after = change.at - 2 * pricing.HELD_UP, change.at + 2 * pricing.HELD_UP
+            for cycle in (*self.cycles, *self.of_changes):
+                declined = any(
+                    each.payment == str(cycle.payment_id) and each.at < before
+                    for each in self.provider.declines
+                )
+                open_then = cycle.resolved_at is None or cycle.resolved_at > after
+                if declined and open_then and not cycle.was_given_up:
+                    yield f"change {change.key} of {change.at} was sold, and {cycle.n} was past due"
+
     def _status(self) -> Iterator[str]:
         if self.row.status != "canceled" and self.was_canceled:
             yield f"it is {self.row.status}, and was canceled on {self.was_canceled}"
@@ -511,6 +552,11 @@ class _Customer:
             allowed = {"trialing"}
         if self.row.status not in allowed:
             yield f"it is {self.row.status}, expected {sorted(allowed)}"
+
+
+def _is_of_all(event: Event) -> bool:
+    """Tell whether something concerns all subscriptions of a customer."""
+    return event.kind in ("new card", "retry", "note") or (event.kind == "coupon" and event.moves)
 
 
 def _granted(fact: "Fact") -> model.Granted:
