@@ -28,6 +28,7 @@ from tests.scenarios.money import (
     refund_row,
     usd,
 )
+from tests.scenarios.test_authorize import void
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
 from tests.scenarios.world import Killed, Subscriber, World, die
 
@@ -261,6 +262,30 @@ def test_a_customer_and_a_charge_of_its_own_are_adopted(world: World, backups: B
     assert [each.item.kind for each in done] == ["customer", "customer", "payment", "payment"]
     found = [payment_row(restored, each) for each in payments]
     assert [row.state for row in found] == ["CAPTURED", "AUTHORIZED"]
+    restored.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("of_shop", [True, False], ids=["voided by the shop", "at the provider"])
+def test_an_authorisation_that_was_voided_after_the_backup_is_not_made_again(
+    world: World, backups: Backups, of_shop: bool
+) -> None:
+    paid(world)
+    restore = backups.take(world)
+    payment_id = one_off(world, usd(800), capture_method="manual")
+    world.charge(payment_id)
+    if of_shop:
+        void(world, payment_id)
+        world.settle()
+    else:
+        intent = payment_row(world, payment_id).provider_payment_id
+        world.psp.post(f"payment_intents/{intent}/cancel")
+
+    restored = restore()
+    recover(restored)
+    restored.run_until("2026-02-03")
+
+    row = payment_row(restored, payment_id)
+    assert (row.state, row.captured_at) == ("FAILED", None)
     restored.assert_everything_adds_up()
 
 

@@ -151,9 +151,7 @@ def _record_contradiction(
     breaks.record(conn, found, now=now)
 
 
-def _proven_absent(
-    conn: Connection, payment: LockedPayment, now: datetime, policy: Policy
-) -> None:
+def _proven_absent(conn: Connection, payment: LockedPayment, now: datetime, policy: Policy) -> None:
     """Close the attempt as absent and allow a new one, on the same rung."""
     last = is_last_attempt(payment)
     decision = decided(DecisionKind.ABSENT_AND_CANCELED if last else DecisionKind.ABSENT)

@@ -165,7 +165,8 @@ def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | Non
         theirs = context.gateway.payment(charge.provider_payment_id)
     if theirs is None or theirs.customer is None:
         return Why.CUSTOMER_UNKNOWN
-    waits = theirs.status is PaymentStatus.AUTHORIZED
+    # One that was canceled was an authorisation: whoever voided it wants no other one.
+    is_held = theirs.status in (PaymentStatus.AUTHORIZED, PaymentStatus.CANCELED)
     with marked(CrashPoint.CHARGE_ADOPTED), context.engine.begin() as conn:
         payer = customers.lock_by_provider_id(conn, context.account, theirs.customer)
         if payer is None:
@@ -182,7 +183,7 @@ def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | Non
                     "amount": theirs.amount.amount,
                     "currency": theirs.amount.currency,
                     "state": str(State.CREATED),
-                    "capture_method": CaptureMethod.MANUAL if waits else CaptureMethod.AUTOMATIC,
+                    "capture_method": CaptureMethod.MANUAL if is_held else CaptureMethod.AUTOMATIC,
                     "description": "",
                     "next_attempt_at": now,
                     "next_attempt_kind": "first",
