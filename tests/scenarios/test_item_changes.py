@@ -335,6 +335,26 @@ def test_a_scheduled_change_is_withdrawn_and_others_are_kept(world: World) -> No
     world.assert_everything_adds_up()
 
 
+def test_a_change_that_a_period_was_opened_with_is_not_withdrawn_by_a_clock_that_is_behind(
+    world: World,
+) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+    more = change(world, customer, quantity=2).terms.change.change_id
+    assert more is not None
+    world.run_until("2026-02-02")
+
+    behind = ChangeAsked(at("2026-01-31 23:59"), CLI, "a mistake")
+    with pytest.raises(Conflict) as refused:
+        changing.withdraw(
+            world.engine, customer.reference, more, withdrawal_id=new_id(), asked=behind
+        )
+
+    assert refused.value.code is ErrorCode.CHANGE_HOLDS
+    world.assert_everything_adds_up()
+
+
 @pytest.mark.parametrize(
     ("order", "code"),
     [

@@ -37,11 +37,19 @@ from tests.simulation import ordering, selling, using
 from tests.simulation.catalog import ADDONS, Product
 from tests.simulation.events import BEGINNING, Event
 from tests.simulation.processes import Job, Process
-from tests.simulation.selling import OPERATOR, WHY, NothingThere, OrderedChange, OrderedNote
+from tests.simulation.selling import (
+    OPERATOR,
+    WHY,
+    NothingThere,
+    OrderedChange,
+    OrderedNote,
+    OrderedWithdrawal,
+)
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+Ordered = OrderedChange | OrderedNote | OrderedWithdrawal | None
 SHOP: Final = Caller("simulated", "shop")
 TRIES: Final = 8
 
@@ -54,7 +62,7 @@ class Fact:
     event: Event
     number: int
     charged: "Charged | None" = None
-    ordered: OrderedChange | OrderedNote | None = None
+    ordered: "Ordered" = None
     moments: Sequence[datetime] = ()
     """When it was asked for, once a try."""
     sent: Sequence[using.Sent] = ()
@@ -87,7 +95,7 @@ class Asked:
     """When it was asked for, once a try."""
     charged: Charged | None = None
     """Of a charge by a shop: what became of it so far."""
-    ordered: OrderedChange | OrderedNote | None = None
+    ordered: "Ordered" = None
     """Of a change or a note: what the first try asked for."""
     sent: Sequence[using.Sent] = ()
     """Of usage: what the answer says of each event."""
@@ -434,6 +442,7 @@ FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "grant": _grant,
     "coupon": selling.redeem,
     "change": selling.change,
+    "withdraw": selling.withdraw,
     "note": selling.give_back,
     "invoice": ordering.invoice,
     "top up": ordering.top_up,
@@ -453,6 +462,7 @@ ONE_TRANSACTION: Final = frozenset(
         "grant",
         "coupon",
         "change",
+        "withdraw",
         "note",
         "invoice",
         "top up",

@@ -75,6 +75,7 @@ KINDS: Final[Mapping[str, str]] = {
     ),
     "change at once": f"{_CHANGES} WHERE applies = 'now'",
     "change at a period's end": f"{_CHANGES} WHERE applies = 'period_end'",
+    "change withdrawn": "subscription_changes WHERE kind = 'withdraw'",
     "change of plan": f"{_CHANGES} WHERE kind = 'plan'",
     "add-on added": f"{_CHANGES} WHERE {_ADDON} WHERE e.value <> '0')",
     "add-on removed": f"{_CHANGES} WHERE {_ADDON} WHERE e.value = '0')",

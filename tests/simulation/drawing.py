@@ -47,7 +47,7 @@ RESTORES: Final = 0.35  # of the stories
 SELLING: Final = 0.4  # of the stories: nobody leaves, so that more is sold
 SOLD: Final = frozenset(
     {"change", "coupon", "note", "grant", "price", "pause", "resume", "new card", "downtime"}
-    | {"invoice", "top up"}
+    | {"invoice", "top up", "withdraw"}
 )
 # Coupons that few may redeem, or not for long.
 LIMITED: Final = tuple(each.code for each in COUPONS.values() if each.limit or each.until)
@@ -78,6 +78,7 @@ WEIGHTS: Final = {
     "top up": 2,
     "stranger": 2,
     "terms": 2,
+    "withdraw": 3,
 }
 CREDITS: Final = (40, 310, 990, 2500, 10000)
 ORDERED: Final = (310, 990, 2500, 10000)

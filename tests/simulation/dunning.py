@@ -144,6 +144,15 @@ class Debtor:
         if self.row.status != "canceled" or self.row.ended_by != "ladder":
             return
         ended = self.row.canceled_at
+        yield from self._ended_rightly(ended)
+        if any(at > ended - CLOCKS for at in self.asked):
+            return
+        for cycle in self.cycles:
+            if cycle.payment_id is not None and cycle.sent_at > ended + CLOCKS:
+                yield f"period {cycle.n} is collected after {ended}, when its ladder was over"
+
+    def _ended_rightly(self, ended: datetime) -> Iterator[str]:
+        """A debt was given up, nothing is paid for longer, and nothing begins any more."""
         until = self._paid_until(ended - CLOCKS)
         if until is not None and until > ended + CLOCKS:
             yield f"it was canceled on {ended} for a debt, and is paid until {until}"
@@ -152,13 +161,6 @@ class Debtor:
             yield f"it was canceled on {ended} for a debt, and period {late[0].n} was opened"
         if not any(each.was_given_up for each in self.cycles):
             yield f"it was canceled on {ended} for a debt, and nothing was given up"
-        if any(at > ended - CLOCKS for at in self.asked):
-            return
-        for cycle in self.cycles:
-            if cycle.payment_id is None or cycle.kind == "final":
-                continue
-            if cycle.sent_at > ended + CLOCKS:
-                yield f"period {cycle.n} is collected after {ended}, when its ladder was over"
 
     def _standing(self) -> Iterator[str]:
         """The status says what is owed."""

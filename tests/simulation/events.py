@@ -12,7 +12,9 @@ from typing import Any, Final
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 # What a restore would lose, and comes from other systems then. A charge whose resumption is lost is
 # passed over by a recovery.
-LOST: Final = frozenset({"subscribe", "grant", "coupon", "note", "invoice", "top up", "resume"})
+LOST: Final = frozenset(
+    {"subscribe", "grant", "coupon", "note", "invoice", "top up", "resume", "withdraw"}
+)
 LATER: Final = "period_end"  # when a change applies
 # How a provider may behave from some day on: what it keeps, and when its money moves.
 TERMS: Final[Mapping[str, Mapping[str, Any]]] = {

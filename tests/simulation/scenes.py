@@ -476,7 +476,23 @@ def quoted(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     return arrival, asked
 
 
+def withdrawn(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
+    """A change that is to hold from a period on is taken back, also about when that begins."""
+    arrival = replace(_sold_as(chance, arrival, _COUNTED), card=PAYS)
+    start, who = _start(arrival, 1), arrival.who
+    near = timedelta(minutes=chance.choice((-300, -2, 0, 1, 3)))
+    asked = [
+        Event(arrival.at + 5 * HOUR, "change", who, quantity=3, then=LATER),
+        Event(arrival.at + 6 * HOUR, "change", who, quantity=9, then=LATER),
+        Event(start + near, "withdraw", who),
+    ]
+    if chance.random() < 0.4:
+        asked.append(Event(start + near + timedelta(minutes=2), "withdraw", who))
+    return arrival, asked
+
+
 SCENES: Final[Sequence[Scene]] = (
+    withdrawn,
     two,
     up_and_down,
     kept,

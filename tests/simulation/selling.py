@@ -56,6 +56,13 @@ class OrderedNote:
     share: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class OrderedWithdrawal:
+    """The change that is to be taken back."""
+
+    change: UUID
+
+
 def id_of(seed: object, what: str, number: int) -> UUID:
     """Return the id under which something is asked for."""
     return uuid5(NAMESPACE_OID, f"{seed} {what} {number}")
@@ -116,6 +123,29 @@ def change(by: "Asking", asked: "Asked") -> None:
         assert _amounts(done) == _amounts(quoted), f"{_amounts(quoted)} was quoted: {done}"
 
 
+def withdraw(by: "Asking", asked: "Asked") -> None:
+    """Take the newest change back that doesn't hold yet. Raises: NothingThere."""
+    withdrawal_id = id_of(by.simulation.seed, "withdraw", asked.number)
+    values = {"reference": f"s{asked.event.who}", "id": withdrawal_id, "now": asked.at}
+    with by.runtime.engine.connect() as conn:
+        made = conn.execute(_CHANGED, {"id": withdrawal_id}).scalar()
+        coming = conn.execute(_COMING, values).scalar()
+    if made is not None:
+        asked.moments.append(made)
+        return
+    if not isinstance(asked.ordered, OrderedWithdrawal):
+        if coming is None:
+            raise NothingThere("nothing is to change")
+        asked.ordered = OrderedWithdrawal(coming)
+    changing.withdraw(
+        by.runtime.engine,
+        f"s{asked.event.who}",
+        asked.ordered.change,
+        withdrawal_id=withdrawal_id,
+        asked=ChangeAsked(asked.at, OPERATOR, WHY),
+    )
+
+
 def _quoted(by: "Asking", asked: "Asked", reference: str, order: ChangeOrder) -> ChangeQuote:
     with by.runtime.engine.connect() as conn:
         quoted = changing.quote(conn, reference, order, now=asked.at, policy=by.runtime.policy)
@@ -146,6 +176,13 @@ def _ordered(products: Mapping[str, Product], event: Event, held: str) -> Ordere
 
 
 _CHANGED: Final = text("SELECT asked_at FROM subscription_changes WHERE change_id = :id")
+_COMING: Final = text(
+    "SELECT c.change_id FROM subscription_changes c"
+    "  JOIN subscriptions s ON s.id = c.subscription_id"
+    " WHERE s.external_id = :reference AND c.kind IN ('quantity', 'plan')"
+    "   AND c.holds_from > CAST(:now AS timestamptz) - interval '10 minutes'"
+    "   AND c.applies = 'period_end' ORDER BY c.id DESC LIMIT 1"
+)
 _PLAN: Final = text("SELECT plan FROM subscriptions WHERE external_id = :reference")
 
 

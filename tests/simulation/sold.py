@@ -22,7 +22,7 @@ from tests.simulation.catalog import COUPONS, Price, Product
 from tests.simulation.events import LATER
 from tests.simulation.ordering import ENTRY
 from tests.simulation.pricing import Found, ItemChange, Line, OfChange, Published, Redeemed
-from tests.simulation.selling import OrderedChange, OrderedNote, id_of
+from tests.simulation.selling import OrderedChange, OrderedNote, OrderedWithdrawal, id_of
 from tests.simulation.using import LAST, UsageOf, UsageTables, final_key
 from tests.simulation.wires import CLOCKS
 
@@ -112,7 +112,11 @@ class Sold:
     def sales(self) -> model.Sales:
         """Return what was carried out, as the model takes it."""
         return model.Sales(
-            [self._change(fact, row) for fact, row in self._changes()],
+            [
+                self._change(fact, row)
+                for fact, row in self._changes()
+                if row.change_id not in self._withdrawn()
+            ],
             [
                 Redeemed(row.id, row.at, COUPONS[row.coupon], self._is_shared(row))
                 for row in self._redemptions()
@@ -143,6 +147,11 @@ class Sold:
         asked = {id_of(self.seed, "change", each.number): each for each in self._of("change")}
         rows = self.tables.changes.get(self.subscription, ())
         return [(asked[row.change_id], row) for row in rows if row.change_id in asked]
+
+    def _withdrawn(self) -> set[UUID]:
+        """Return the changes that were taken back."""
+        ordered = [each.ordered for each in self._of("withdraw")]
+        return {each.change for each in ordered if isinstance(each, OrderedWithdrawal)}
 
     def _of(self, kind: str) -> list["Fact"]:
         return [each for each in self.facts if each.event.kind == kind]

@@ -47,7 +47,6 @@ from billing.gateway import (
 )
 from billing.pricing import InvoiceKind
 from billing.rules import dunning
-from billing.rules.actor import WORKER
 from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.payments import AttemptKind, CallKind

@@ -36,7 +36,7 @@ from billing.rules.item_changes import (
 )
 from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
 from billing.store.payments import invoices
-from billing.store.subscriptions import item_changes, plans, segments, subscriptions
+from billing.store.subscriptions import cycles, item_changes, plans, segments, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
@@ -256,7 +256,7 @@ def withdraw(
                 code=ErrorCode.CHANGE_NOT_FOUND,
                 change_id=withdrawn,
             )
-        if all(each.change_id != withdrawn for each in scheduled(known, asked.at)):
+        if not _is_to_come(conn, subscription, known, withdrawn, asked.at):
             raise Conflict(
                 f"change {withdrawn} holds already, or was withdrawn",
                 code=ErrorCode.CHANGE_HOLDS,
@@ -281,6 +281,19 @@ def withdraw(
             why=asked.why,
         )
         return subscription
+
+
+def _is_to_come(
+    conn: Connection,
+    subscription: Subscription,
+    known: Sequence[ItemChange],
+    change_id: UUID,
+    now: datetime,
+) -> bool:
+    """Tell whether a change doesn't hold yet, whoever's clock is behind: no period has it."""
+    coming = [each for each in scheduled(known, now) if each.change_id == change_id]
+    last = cycles.last(conn, subscription.id)
+    return any(last is None or last.period_start < each.holds_from for each in coming)
 
 
 def _refuse_rested_on(

@@ -76,12 +76,13 @@ def cancel(
     That period is the schedule's, whether its cycle is opened yet or not: what has begun is served
     and billed. Before the first period has begun, the end is its start, and nothing is billed.
     When canceled now, an invoice that isn't collected yet is voided. Where an attempt for the
-    invoice is open, that attempt is the last one: the invoice is paid by it, or voided. Periods that were served
-    and never opened are opened and collected, unless `forgive`; nothing after them is. `gives_back`
-    is where goes what was paid for the days that are left of the running period; it stays ours when
-    left out. Raises `NotFound`, `Conflict`, also where the plan leaves missed periods to an
-    operator; `BadInput` to forgive, or to give back, with a period's end; `NotRefundable`;
-    `Unavailable` where periods would be opened while the account is recovering.
+    invoice is open, that attempt is the last one: the invoice is paid by it, or voided. Periods
+    that were served and never opened are opened and collected, unless `forgive`; nothing after
+    them is. `gives_back` is where goes what was paid for the days that are left of the running
+    period; it stays ours when left out. Raises `NotFound`, `Conflict`, also where the plan
+    leaves missed periods to an operator; `BadInput` to forgive, or to give back, with a
+    period's end; `NotRefundable`; `Unavailable` where periods would be opened while the account
+    is recovering.
     """
     _refuse_only_now(at_period_end, forgive, gives_back)
     with marked(CrashPoint.SUBSCRIPTION_CANCELED), engine.begin() as conn:
