@@ -172,9 +172,20 @@ def among(
     found = list(invoiced)
     booked = [each for each in others if each[0].entry]
     for row, each in sorted(booked, key=lambda other: -int(other[0].entry)):
-        later = (n for n, (before, _) in enumerate(found) if (before.entry or 0) > row.entry)
+        later = (n for n, (other, _) in enumerate(found) if _is_after(other, row))
         found.insert(next(later, len(found)), (row, each))
     return found
+
+
+def _is_after(one: Row[Any], other: Row[Any]) -> bool:
+    """Tell whether an invoice uses credit after another one.
+
+    Of two that are opened together it is the one whose period begins later.
+    """
+    starts = [getattr(row, "period_start", None) for row in (one, other)]
+    if one.issued_at == other.issued_at and None not in starts:
+        return bool(starts[0] > starts[1])
+    return bool((one.entry or 0) > other.entry)
 
 
 def ordered_rows(conn: Connection, customer: UUID) -> Sequence[Row[Any]]:
