@@ -180,11 +180,12 @@ def among(
 def _is_after(one: Row[Any], other: Row[Any]) -> bool:
     """Tell whether an invoice uses credit after another one.
 
-    Of two that are opened together it is the one whose period begins later.
+    Of two subscriptions that are billed at one instant either may be the first, together or not:
+    what they used tells.
     """
-    starts = [getattr(row, "period_start", None) for row in (one, other)]
-    if one.issued_at == other.issued_at and None not in starts:
-        return bool(starts[0] > starts[1])
+    by_use = [(row.due > 0, row.credit == 0) for row in (one, other)]
+    if one.issued_at == other.issued_at and by_use[0] != by_use[1]:
+        return by_use[0] > by_use[1]
     return bool((one.entry or 0) > other.entry)
 
 

@@ -526,8 +526,8 @@ MONEY: Final[Sequence[Fault]] = (
     Fault(
         "a cycle's ids are fresh ones",
         _DECIDING,
-        'payment_id=derived_id("payment", owner, n, start),',
-        'payment_id=derived_id("payment", owner, n, now),',
+        "    ids = derived_ids(_MADE, subscription.id, scheduled.n, scheduled.period.start)\n",
+        "    ids = derived_ids(_MADE, subscription.id, scheduled.n, now)\n",
     ),
 )
 

@@ -516,7 +516,7 @@ def _told(lines: Sequence[Line]) -> str:
 
 
 _INVOICES: Final = text(
-    "SELECT i.subscription_id AS owner, i.id, i.change_id, c.n, s.id AS change_row, c.period_start,"
+    "SELECT i.subscription_id AS owner, i.id, i.change_id, c.n, s.id AS change_row,"
     "       s.holds_from, i.total, i.issued_at, i.status, i.credit, i.due, p.id AS payment_id,"
     f"       {ENTRY} AS entry, i.kind,"
     "       (SELECT coalesce(sum(m.amount), 0) FROM credit_moves m"
