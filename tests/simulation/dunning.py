@@ -148,7 +148,8 @@ class Debtor:
         if any(at > ended - CLOCKS for at in self.asked):
             return
         for cycle in self.cycles:
-            if cycle.payment_id is not None and cycle.sent_at > ended + CLOCKS:
+            used = cycle.kind == "final"  # what was used is owed
+            if cycle.payment_id is not None and not used and cycle.sent_at > ended + CLOCKS:
                 yield f"period {cycle.n} is collected after {ended}, when its ladder was over"
 
     def _ended_rightly(self, ended: datetime) -> Iterator[str]:
@@ -159,7 +160,7 @@ class Debtor:
         late = [each for each in self.cycles if each.period_start > ended + CLOCKS]
         if late:
             yield f"it was canceled on {ended} for a debt, and period {late[0].n} was opened"
-        if not any(each.was_given_up for each in self.cycles):
+        if not any(each.given_up_at for each in self.cycles):
             yield f"it was canceled on {ended} for a debt, and nothing was given up"
 
     def _standing(self) -> Iterator[str]:

@@ -514,7 +514,7 @@ class _Customer:
             return
         if cycle.resolved_at is not None and cycle.resolved_at < at + CLOCKS:
             return
-        if cycle.invoice_status not in ("void", "paid") and not cycle.was_given_up:
+        if cycle.invoice_status not in ("void", "paid") and not cycle.given_up_at:
             yield f"period {cycle.n} is {cycle.invoice_status}, and it was canceled on {at}"
 
     def _bought_past_due(self) -> Iterator[str]:
@@ -530,7 +530,8 @@ class _Customer:
                     for each in self.provider.declines
                 )
                 open_then = cycle.resolved_at is None or cycle.resolved_at > after
-                if declined and open_then and not cycle.was_given_up:
+                given_up = cycle.given_up_at is not None and cycle.given_up_at < after
+                if declined and open_then and not given_up:
                     yield f"change {change.key} of {change.at} was sold, and {cycle.n} was past due"
 
     def _status(self) -> Iterator[str]:
@@ -583,8 +584,8 @@ _BILLED: Final = (
     "       p.id AS payment_id, p.state, p.decline_class, p.next_attempt_at,"
     "       EXISTS (SELECT FROM disputes d"
     "                WHERE d.payment_id = p.id AND d.state = 'lost') AS was_lost,"
-    "       EXISTS (SELECT FROM payment_transitions t WHERE t.payment_id = p.id"
-    "                  AND t.cause = 'ladder_over') AS was_given_up"
+    "       (SELECT min(t.at) FROM payment_transitions t WHERE t.payment_id = p.id"
+    "           AND t.cause = 'ladder_over') AS given_up_at"
 )
 _SENT: Final = (
     "(SELECT max(k.first_sent_at) FROM provider_calls k"
