@@ -788,8 +788,17 @@ FURTHER: Final[Sequence[Fault]] = (
     Fault(
         "a change gives the oldest units back first",
         _CHANGED,
-        "key=lambda each: each.charge.before, reverse=True):\n",
-        "key=lambda each: each.charge.before):\n",
+        "        if end > kept:\n"
+        "            charge = _with_share(piece.charge, share)\n"
+        "            gross = bounded_price(charge, end, step)\n"
+        "            if max(first, kept):\n"
+        "                gross -= bounded_price(charge, max(first, kept), step)\n",
+        "        gone = sum(each.charge.quantity for each in pieces) - kept\n"
+        "        if first < gone:\n"
+        "            charge = _with_share(piece.charge, share)\n"
+        "            gross = bounded_price(charge, min(end, gone), step)\n"
+        "            if first:\n"
+        "                gross -= bounded_price(charge, first, step)\n",
     ),
     Fault(
         "under a volume price a change charges the new units alone",
