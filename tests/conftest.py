@@ -7,7 +7,7 @@ database of its own, copied from one that was migrated once.
 
 import gc
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg._queries import _query2pg_nocache
 
 from tests.databases import Copies, copy_database
 from tests.engines import keep_prepared, sharing
@@ -103,10 +104,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def _shared_statements() -> Iterator[None]:
-    """Let every engine for a database use statements that were compiled for another."""
+    """Let every engine for a database use statements that were compiled for another.
+
+    A process of tests executes more statements, and longer ones, than psycopg remembers.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("billing.store.engine.create_engine", sharing)
         patch.setattr("billing.store.engine.keep_prepared", keep_prepared)
+        patch.setattr("psycopg._queries._query2pg", lru_cache(4096)(_query2pg_nocache))
+        patch.setattr("psycopg._queries.MAX_CACHED_STATEMENT_LENGTH", 100_000)
         yield
 
 

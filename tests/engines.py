@@ -76,6 +76,7 @@ class Idle:
             return False
         conn._notice_handlers.clear()
         conn.prepared_max = None
+        conn.prepare_threshold = 1
         self._free[database].setdefault(options, []).append(conn)
         return True
 

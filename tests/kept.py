@@ -15,7 +15,7 @@ from psycopg import sql
 from tests.databases import Copies
 from tests.engines import IDLE
 
-USES_MAX: Final = 60  # rows that were deleted leave traces, which make reading slower
+USES_MAX: Final = 200  # rows that were deleted leave traces, which make reading slower
 ROWS_MAX: Final = 20_000
 
 _TABLES: Final = """

@@ -364,7 +364,7 @@ class World:
         self.gateway = self.runtime.gateway
         self.gateways = self.runtime.gateways
         self.provider = self.gateways.default_account
-        self.metrics = ProcessMetrics(CollectorRegistry(), "world", "0")
+        self.metrics = ProcessMetrics(CollectorRegistry(), "world", "0", accounts={})
         self.psp = Psp(psp_url)
         others = {
             name: Till(url) if name == "braintree" else Psp(url) for name, url in more.items()
