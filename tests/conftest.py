@@ -84,8 +84,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from here on, and not again and again among all tests there are."""
+    """Look for garbage from here on, rarely, and not again and again among all tests there are."""
     gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
     gc.enable()
 
 
