@@ -22,6 +22,8 @@ from billing.rules.money import Money
 Node = Mapping[str, object]
 OURS: Final = "perennial_"
 """What the names of our custom fields begin with."""
+SECOND: Final = "_2"
+"""How the name of a field ends that has the rest of another one."""
 
 
 def several(value: object) -> Sequence[Node]:
@@ -77,8 +79,13 @@ def money(data: Node, name: str, currency: str | None = None) -> Money:
 
 def metadata(data: Node) -> Mapping[str, str]:
     """Return what our custom fields say, by the engine's own names."""
-    return {
-        name.removeprefix(OURS): without_card_numbers(str(value))
+    told = {
+        name.removeprefix(OURS): str(value)
         for name, value in mapping(data.get("custom_fields")).items()
         if name.startswith(OURS) and value
+    }
+    return {
+        name: without_card_numbers(value + told.get(f"{name}{SECOND}", ""))
+        for name, value in told.items()
+        if not name.endswith(SECOND)
     }

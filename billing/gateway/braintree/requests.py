@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from billing.gateway.braintree.amounts import positive_to_text
-from billing.gateway.braintree.fields import OURS
+from billing.gateway.braintree.fields import OURS, SECOND
 from billing.gateway.outcomes import ChargeRequest, RefundRequest
 
 FIELDS: Final = (
-    "payment", "attempt", "key", "engine", "subscription", "period", "invoice", "request",
+    "payment", "attempt", "key", "engine", "subscription", "period", "invoice", "request", "caller",
     "customer", "external_id",
 )  # fmt: skip
 """The metadata that is kept in custom fields, which have to be set up in the control panel."""
+LONG: Final = ("request", "caller", "external_id")
+"""What may be longer than a field, and goes on in a second one."""
 LONGEST_FIELD: Final = 255
 _KEY: Final = re.compile(r"[A-Za-z0-9:_.-]{1,255}")
 _ID_DIGITS: Final = 32
@@ -51,11 +53,26 @@ def order_of_refund(request: RefundRequest) -> str:
 
 def custom_fields(metadata: Mapping[str, str]) -> Mapping[str, str]:
     """Return the custom fields for what an object is to carry; what is too long is left out."""
-    return {
-        f"{OURS}{name}": metadata[name]
-        for name in FIELDS
-        if metadata.get(name) and len(metadata[name]) <= LONGEST_FIELD
-    }
+    fields: dict[str, str] = {}
+    for name in FIELDS:
+        first, second = _parts(metadata.get(name, ""))
+        if first and len(second) <= (LONGEST_FIELD if name in LONG else 0):
+            fields[f"{OURS}{name}"] = first
+            if second:
+                fields[f"{OURS}{name}{SECOND}"] = second
+    return fields
+
+
+def _parts(value: str) -> tuple[str, str]:
+    """Divide a value after what one field takes, and not at a space, which might be cut off."""
+    at = LONGEST_FIELD
+    while (
+        len(value) > LONGEST_FIELD
+        and at
+        and value[at - 1 : at + 1].strip() != value[at - 1 : at + 1]
+    ):
+        at -= 1
+    return value[:at], value[at:]
 
 
 def sale_of(request: ChargeRequest, accounts: Mapping[str, str]) -> Mapping[str, object]:

@@ -62,7 +62,7 @@ class Vault(BraintreeClient):
 
     def look_up_customer(self, metadata: Mapping[str, str], *, since: datetime) -> str | Absent:
         """Return the id of the customer that carries the metadata, the first one made."""
-        wanted = {name.partition("_")[2]: value for name, value in custom_fields(metadata).items()}
+        wanted = metadata_of({"custom_fields": custom_fields(metadata)})
         criteria = created_in(since - LOOK_BACK, None)
         try:
             found = [

@@ -167,6 +167,26 @@ def test_a_payment_method_that_is_not_there_waits_for_another(world: ProviderWor
     assert world.captured() == 0
 
 
+def test_what_a_charge_is_for_is_read_back_whole(world: ProviderWorld) -> None:
+    """A restored database learns from it which invoice to issue, and which request was answered."""
+    words = " ".join(f"line-{n}" for n in range(62))
+    told = {
+        "payment": "pay_1",
+        "attempt": "1",
+        "request": f"issued 2026-01-01T00:00:00.000000+00:00 order {words}"[:500].strip(),
+        "caller": f"{'a' * 64} {'k' * 290} ci",
+    }
+    request = world.request(metadata=told)
+
+    made = paid(world.gateway.charge(request, first_send=True))
+
+    found = world.gateway.payment(made.provider_payment_id)
+    (charge,) = [c for page in world.gateway.list_charges(since=BEGIN - DAY) for c in page]
+    assert found is not None
+    assert found.metadata.items() >= told.items()
+    assert charge.metadata.items() >= told.items()
+
+
 # Looking up
 
 

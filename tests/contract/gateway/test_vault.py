@@ -42,6 +42,19 @@ def test_a_customer_is_read_as_it_was_made(world: ProviderWorld) -> None:
     assert world.gateway.customer_by_id("nobody") is None
 
 
+def test_a_customer_carries_a_name_of_500_characters(world: ProviderWorld) -> None:
+    named = {"customer": "ours_9", "external_id": "crm " * 124 + "crm!"}
+    made = world.gateway.create_customer(
+        name="Bob", email=None, metadata=named, idempotency_key="test:customer:long"
+    )
+
+    found = world.gateway.customer_by_id(made)
+
+    assert found is not None
+    assert found.metadata == named
+    assert world.gateway.look_up_customer(named, since=BEGIN) == made
+
+
 def test_a_payment_method_is_attached_once_under_a_key(world: ProviderWorld) -> None:
     first, again = world.method(), world.method()
 
