@@ -127,3 +127,26 @@ def credit_of(world: World) -> list[tuple[object, ...]]:
             )
         )
         return [tuple(row) for row in rows]
+
+
+def test_what_was_issued_at_a_provider_without_metadata_comes_back_from_its_fields(
+    both: World, backups: Backups
+) -> None:
+    both.publish(NO_TRIAL)
+    customer_id, theirs = both.customer("fake-valid-visa-nonce", provider="braintree")
+    ada = both.subscribe(customer_id, theirs, "monthly")
+    both.run_until("2026-01-31")
+    restore = backups.take(both)
+    both.run_until("2026-02-01 08:30:15.123")
+    buy(both, ada.customer, priority=20, valid_days=90)
+    both.settle()
+    had = credit_of(both)
+
+    restored = restore()
+    done = recover(restored, "braintree")
+
+    assert {(each.result, each.why) for each in done} == {(AdoptionResult.ADOPTED, None)}
+    assert len(done) == len(restored.payments(ada)) == 2
+    assert credit_of(restored) == had
+    restored.close_books()
+    restored.assert_promises_hold()
