@@ -98,8 +98,7 @@ def reconciler_is_done(runtime: Runtime, now: datetime) -> bool:
             len(seen) == len(_tasks_of_reconciler(runtime))
             and all(until is not None and until >= now for until in seen)
             and all(
-                runs.is_done(conn, account, now=now, every=every)
-                for account in _with_balance(runtime)
+                runs.is_done(conn, account, now=now, every=every) for account in _settled(runtime)
             )
             and not cycles.closable(conn, now, limit=1)
         )
@@ -122,12 +121,12 @@ def _tasks_of_reconciler(runtime: Runtime) -> set[str]:
     return {CLOSE, *(task_of(CONFIRM, account) for account in runtime.settings.providers)}
 
 
-def _with_balance(runtime: Runtime) -> list[str]:
-    """Return the accounts whose provider lists what moves on its balance."""
+def _settled(runtime: Runtime) -> list[str]:
+    """Return the accounts that have a nightly settlement: those whose provider lists movements."""
     return [
         name
         for name, account in runtime.settings.providers.items()
-        if KINDS[account.kind].capabilities.lists_balance
+        if KINDS[account.kind].capabilities.lists_movements
     ]
 
 
