@@ -29,8 +29,16 @@ def _webhooks(world: World) -> Webhooks:
     return Webhooks(world.runtime, world.metrics)
 
 
-@flow("an event of the other provider is delivered", _paid_out, again=True, group=EVENTS)
-def _take(world: World, payment: str) -> None:
+def _delivered(world: World) -> bytes:
+    """Return a delivery, which comes again as it was."""
+    subject = {"id": _paid_out(world), "type": "sale"}
+    at = int(world.wall.timestamp())
+    content = payload_of("transaction_settled", at, "transaction", subject)
+    return form_of(content, [KEYS], "good")
+
+
+@flow("an event of the other provider is delivered", _delivered, again=True, group=EVENTS)
+def _take(world: World, body: bytes) -> None:
     intake = Intake(
         engine=world.engine,
         provider=OTHER_ACCOUNT,
@@ -42,9 +50,7 @@ def _take(world: World, payment: str) -> None:
         received=world.metrics.webhook_received,
         refused=world.metrics.webhook_refused,
     )
-    at = int(world.wall.timestamp())
-    content = payload_of("transaction_settled", at, "transaction", {"id": payment, "type": "sale"})
-    intake.take(form_of(content, [KEYS], "good"), {})
+    intake.take(body, {})
 
 
 def _disputed(world: World) -> None:
