@@ -115,9 +115,19 @@ class CrashPoint(StrEnum):
     CREDIT_REVOKED = "credit revoked"
     """What was left of a grant has expired because somebody said so."""
     CREDIT_EXPIRED = "credit expired"
-    VAT_LOOKUPS_HELD = "VAT ids held"
-    VAT_LOOKUP_RECORDED = "VAT id looked up"
     """What was left of a batch of grants has expired, with its entries."""
+
+    # taxes
+    VAT_LOOKUPS_HELD = "VAT ids held"
+    """VAT ids are held that the register is asked for."""
+    VAT_LOOKUP_RECORDED = "VAT id looked up"
+    """What the register said of a VAT id is written, or when it is asked again."""
+    TAXES_WANTED = "taxes wanted"
+    """That a provider is asked for the taxes of an invoice is committed."""
+    TAX_CALL_BEGUN = "tax call begun"
+    """A call about taxes is leased, and its send is counted."""
+    TAX_CALL_ANSWERED = "tax call answered"
+    """What came of a call about taxes is written: the decision that it makes, or its record."""
 
     # reconciliation and closing
     REVENUE_RECOGNISED = "revenue recognised"

@@ -51,6 +51,8 @@ class ErrorCode(StrEnum):
     SUBSCRIPTION_NOT_PAUSABLE = "subscription_not_pausable"
     CHANGE_NOTHING = "change_nothing"
     TAX_UNDECIDED = "tax_undecided"
+    TAX_CALL_NOT_FOUND = "tax_call_not_found"
+    TAX_CALL_NOT_REFUSED = "tax_call_not_refused"
     TAX_PLACE = "tax_place"
     VAT_ID = "vat_id"
     CHANGE_PERIOD_BEGINS = "change_period_begins"

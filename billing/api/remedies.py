@@ -34,7 +34,8 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "pause one that is trialing, active or past due, or cancel it"
     ),
     ErrorCode.TAX_UNDECIDED: (
-        "say where the customer is with POST /v1/customers/{customer_id}/tax-facts"
+        "say where the customer is with POST /v1/customers/{customer_id}/tax-facts; where the"
+        " provider hasn't answered (answer_missing), try again"
     ),
     ErrorCode.TAX_PLACE: "write codes of ISO 3166, like US and NY",
     ErrorCode.VAT_ID: "write it as it was given, with the letters of its country",

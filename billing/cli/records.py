@@ -24,6 +24,10 @@ TAX_PAYABLE: Final = ("currency", "owed", "otherwise")
 TAX_RATES: Final = (
     "country", "region", "tax_class", "name", "rate", "treatment", "since", "until",
 )  # fmt: skip
+TAX_CALLS: Final = (
+    "id", "kind", "state", "provider", "customer_id", "subscription_id", "number", "note",
+    "asked_at", "sends", "refusal", "error_class", "error_message",
+)  # fmt: skip
 TAX_FACTS: Final = ("holds_from", "country", "region", "postal_code", "vat_id", "exempt")
 ACCOUNTS: Final = ("provider", "provider_customer_id", "payment_method_id", "created_at")
 MOVED_SUBSCRIPTIONS: Final = ("subscription_id", "plan", "named")

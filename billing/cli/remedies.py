@@ -60,8 +60,11 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.TAX_UNDECIDED: (
         "`billing customers set-tax {customer_id} --country CODE` says where they are; rates are"
-        " [[tax_rate]] of the catalog"
+        " [[tax_rate]] of the catalog; where a provider computes them and hasn't answered"
+        " (answer_missing), try again"
     ),
+    ErrorCode.TAX_CALL_NOT_FOUND: "`billing taxes waiting` lists them",
+    ErrorCode.TAX_CALL_NOT_REFUSED: "`billing taxes waiting` lists what was refused",
     ErrorCode.TAX_PLACE: "write codes of ISO 3166, like --country US --region NY",
     ErrorCode.VAT_ID: "write it as it was given, with the letters of its country",
     ErrorCode.CHANGE_NOTHING: "name what is to be other than it is, with --plan or a quantity",

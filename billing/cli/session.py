@@ -2,13 +2,13 @@
 
 import getpass
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from billing.cli.guard import refuse_in_settings
 from billing.cli.output import talk
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from billing.config import Settings
     from billing.flows.context import Context
     from billing.workers.runtime.runtime import Runtime
+
+Done = TypeVar("Done")
 
 
 @dataclass
@@ -84,6 +86,12 @@ class Session:
         """What flows work with, once the database's schema was found to be ours."""
         assert self.engine is not None, "the schema is checked first"
         return self.runtime.context
+
+    def with_taxes(self, work: "Callable[[], Done]") -> "Done":
+        """Do work in a transaction of its own, asking a provider for taxes where it wants them."""
+        from billing.flows.taxes.asking import with_taxes
+
+        return with_taxes(self.context, work)
 
     def now(self) -> datetime:
         """Return domain time: the test clock in sandbox mode."""

@@ -88,6 +88,10 @@ def _from_rows(conn: "Connection", now: "datetime") -> dict[str, Any]:
             "payments": sum(_counts(samples, "billing_parked_payments").values()),
         },
         "unknown_attempts": _one(samples, "billing_unknown_attempts"),
+        "taxes": {
+            "unanswered": _one(samples, "billing_tax_calls_unanswered"),
+            "refused": _one(samples, "billing_tax_records_refused"),
+        },
         "providers": [_fence(fence) for fence in status.all_fences(conn)],
         "breaks": _counts(samples, "billing_reconciliation_breaks_open"),
         "cycles_open": _one(samples, "billing_cycles_open"),

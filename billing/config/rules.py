@@ -25,7 +25,8 @@ def contradictions(settings: Settings) -> Iterable[Contradiction]:
             "the first pause is longer than the longest",
             "make it at most charges.unknown_backoff_max",
         )
-    if settings.tax.provider != "none" and not settings.tax.country:
+    yield from _of_taxes(settings)
+    if settings.tax.provider == "table" and not settings.tax.country:
         yield (
             ("tax", "country"),
             "taxes are decided on, and it isn't known where the seller is",
@@ -70,6 +71,28 @@ def _which_provider(settings: Settings) -> Iterable[Contradiction]:
             f"webhooks.secrets and providers.{settings.default_provider}.webhook_secrets are both"
             " given, and both are the default provider's",
             "leave out webhooks.secrets",
+        )
+
+
+def _of_taxes(settings: Settings) -> Iterable[Contradiction]:
+    tax = settings.tax
+    if tax.provider != "external":
+        return
+    from billing.gateway.registry import KINDS  # needed by few
+
+    account = tax.account or settings.default_provider
+    provider = settings.providers.get(account)
+    if provider is None:
+        yield (
+            ("tax", "account"),
+            f"there is no account {account!r} that taxes could be asked of",
+            "name a section of [providers]",
+        )
+    elif not KINDS[provider.kind].capabilities.computes_taxes:
+        yield (
+            ("tax", "account"),
+            f"the provider of the account {account!r} computes no taxes",
+            "name an account at a provider that does",
         )
 
 

@@ -159,15 +159,19 @@ class RevenueSettings(Section):
 
 
 class TaxSettings(Section):
-    """How invoices are taxed: not at all, or by the catalog's rates.
+    """How invoices are taxed: not at all, by the catalog's rates, or as a provider computes it.
 
+    A provider is asked through the `account`, the default one if none is named; `codes` are its own
+    for classes of taxes.
     `country` is the seller's; `registrations` are countries, regions as "US-NY", or "EU". With
     `reverse_charge` "confirmed" a VAT id counts once the register confirmed it. `default_class` is
     the class of what says none. With `check_vat_ids` the register is asked for VAT ids of the EU,
     and again after `recheck_vat_ids`; without an address it is the EU's, or the sandbox's.
     """
 
-    provider: Literal["none", "table"] = "none"
+    provider: Literal["none", "table", "external"] = "none"
+    account: str = ""
+    codes: Mapping[str, str] = Field(default_factory=dict)
     country: Annotated[str, AfterValidator(tax_country)] = ""
     registrations: Annotated[tuple[TaxPlace, ...], BeforeValidator(split_list)] = ()
     rounding: Literal["group", "line"] = "group"
@@ -180,7 +184,7 @@ class TaxSettings(Section):
     @property
     def countries(self) -> frozenset[str]:
         """The countries whose taxes the seller levies, as far as the settings name them."""
-        if self.provider == "none":
+        if self.provider != "table":
             return frozenset()
         registered = {place.partition("-")[0] for place in self.registrations} - {"EU"}
         return frozenset({self.country} | registered)

@@ -24,12 +24,24 @@ Numbering = Literal["subscription", "series"]
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalTaxes:
+    """The account whose provider computes taxes, and its code for each class of taxes."""
+
+    account: str
+    codes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TaxPolicy:
-    """How invoices are taxed: by whom, how tax is rounded, and the class of what says none."""
+    """How invoices are taxed: by whom, how tax is rounded, and the class of what says none.
+
+    Without an `external` they follow from the catalog's rates.
+    """
 
     seller: Seller
     rounding: TaxRounding = TaxRounding.GROUP
     default_class: str = "standard"
+    external: ExternalTaxes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from billing.store.promises import (
     one_cycle,
     references,
     running,
+    taxed,
 )
 from billing.store.promises.one_cycle import Scheduled
 from billing.store.subscriptions import item_changes
@@ -279,7 +280,13 @@ def _follows_from_facts(conn: Connection, changes: Changes) -> PromiseResult:
     for finding in recomputing.differing(conn, changes):
         found.add(finding)
     others = running.findings(
-        conn, (invoiced.ITEM_AGAINST_INVOICE, *discounted.DISCOUNTS, *metered.METERED)
+        conn,
+        (
+            invoiced.ITEM_AGAINST_INVOICE,
+            *discounted.DISCOUNTS,
+            *metered.METERED,
+            *taxed.TAXED,
+        ),
     )
     return _result(conn, 7, [*found.all(), *others])
 

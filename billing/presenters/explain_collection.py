@@ -15,6 +15,7 @@ from billing.queries.explain.collection import (
     LineFacts,
     NextFacts,
     NextKind,
+    TaxCallFacts,
     TaxFacts,
     UsageBilled,
 )
@@ -36,6 +37,7 @@ def invoice(facts: InvoiceFacts | None) -> Iterator[str]:
     for used in facts.coupons:
         yield f"Coupon {used.coupon} takes {used.amount} off {used.base}."
     yield from map(_tax, facts.taxes)
+    yield from map(_tax_call, facts.tax_calls)
     if facts.credit.amount:
         yield from _credit(facts)
     resolved = f" since {at(facts.resolved_at)}" if facts.resolved_at else ""
@@ -82,6 +84,28 @@ def _tax(tax: TaxFacts) -> str:
                 f" {how}: {tax.amount}."
             )
     return f"{tax.name} in {tax.jurisdiction} on {tax.base}, {why}."
+
+
+def _tax_call(call: TaxCallFacts) -> str:
+    """Tell what a provider computed of the taxes, or is told of them."""
+    what = _TAX_CALLS[call.kind]
+    match call.state:
+        case "answered":
+            return f"{what} at {call.provider} as {call.provider_ref}."
+        case "refused":
+            return (
+                f"{what} at {call.provider}: refused, {call.why}. `billing taxes waiting` has it."
+            )
+        case _:
+            said = f"; it said last: {call.why}" if call.why else ""
+            return f"{what} at {call.provider}: not answered yet{said}."
+
+
+_TAX_CALLS: Final[Mapping[str, str]] = {
+    "calculation": "The taxes are computed",
+    "record": "The invoice is recorded for taxes",
+    "reversal": "What was taken back of it is recorded for taxes",
+}
 
 
 def _line(line: LineFacts) -> Iterator[str]:

@@ -8,7 +8,12 @@ from billing.plans.items import Item
 from billing.presenters import history, parking
 from billing.presenters.prices import price_words_in
 from billing.presenters.text import at, span
-from billing.queries.explain.renewal import NextPeriodFacts, ParkedFacts, StandingFacts
+from billing.queries.explain.renewal import (
+    NextPeriodFacts,
+    ParkedFacts,
+    StandingFacts,
+    TaxesAsked,
+)
 from billing.queries.explain.subjects import (
     CustomerLink,
     PaymentFacts,
@@ -55,6 +60,15 @@ def _customer(customer: CustomerLink) -> str:
 
 def _named(link: SubscriptionLink) -> str:
     return str(link.id) if link.external_id is None else f"{link.external_id} ({link.id})"
+
+
+def _waits_for_taxes(taxes: TaxesAsked, n: int) -> Iterator[str]:
+    said = f", which said last: {taxes.why}" if taxes.why else ""
+    yield (
+        f"Period {n} has begun, and its invoice waits for its taxes: they were asked of"
+        f" {taxes.provider} on {at(taxes.asked_at)}, {taxes.sends} time(s) so far{said}."
+    )
+    yield "It is issued by itself once they are computed; `billing taxes waiting` has the call."
 
 
 def standing(facts: StandingFacts) -> Iterator[str]:
@@ -110,6 +124,8 @@ def _renewing(facts: StandingFacts) -> Iterator[str]:
             " and its cycle is opened then, so that what was used before has arrived"
             " (`usage.wait`)."
         )
+    elif facts.is_due and facts.taxes is not None:
+        yield from _waits_for_taxes(facts.taxes, facts.next_n)
     elif facts.is_due:
         yield f"It is due: period {facts.next_n} began on {when} and has no cycle yet."
         yield "A running scheduler opens it with its next tick; `billing status` shows the lag."

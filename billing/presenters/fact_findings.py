@@ -33,6 +33,13 @@ FACT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
     FindingKind.DECISION_AGAINST_REQUEST: lambda row: (
         f"tax decision {row['decision']} doesn't follow from its request: {row['what']}"
     ),
+    FindingKind.DECISION_AGAINST_CALL: lambda row: (
+        f"tax decision {row['id']} names the calculation {row['provider_ref']} and invoice"
+        f" {row['number']}, and the call for it was answered with {row['answered']}"
+    ),
+    FindingKind.TAXES_NOT_RECORDED: lambda row: (
+        f"{row['number']}: the {row['what']} of its taxes at the provider is {row['state']}"
+    ),
     FindingKind.ITEM_AGAINST_INVOICE: lambda row: (
         f"subscription {row['subscription_id']}: item {row['item']} was charged once with invoice"
         f" {row['billed_in']}, which has no line of it"

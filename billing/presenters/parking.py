@@ -53,8 +53,16 @@ def _tax_undecided(facts: Facts) -> str:
             what = "it isn't known in which country the customer is"
         case UndecidedReason.REGION_MISSING:
             what = f"taxes in {country} depend on the region, and the customer's isn't known"
-        case _:
+        case UndecidedReason.RATE_MISSING:
             what = f"no rate of the class {tax_class} is published for {country}"
+        case UndecidedReason.ANSWER_MISSING:
+            what = "the provider that computes them hasn't answered yet"
+        case UndecidedReason.PLACE_REFUSED:
+            what = f"the provider can't tell where in {country} the customer is"
+        case UndecidedReason.VAT_ID_REFUSED:
+            what = "the provider says that the customer's VAT id can't be one"
+        case _:
+            what = f"the provider computes none in {country}"
     return f"the taxes can't be decided: {what}"
 
 

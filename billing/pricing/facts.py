@@ -91,7 +91,9 @@ class Discount:
 class Tax:
     """One tax as it was decided: lines of the items `on` (None: all) bear `rate` percent.
 
-    `included`: the prices contain it. `reason` says why, where the rate is zero.
+    `included`: the prices contain it. `reason` says why, where the rate is zero. Where a provider
+    computed it, `amounts` are what each line that bears it has of it, by the line's index; then
+    nothing is computed here.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Tax:
     included: bool = False
     on: tuple[str, ...] | None = None
     reason: str = ""
+    amounts: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,14 +354,15 @@ def tax_to_json(tax: Tax) -> dict[str, Any]:
             "included": tax.included,
             "on": None if tax.on is None else list(tax.on),
             "reason": tax.reason,
+            "amounts": None if tax.amounts is None else [list(each) for each in tax.amounts],
         },
-        {"treatment": "standard", "included": False, "on": None, "reason": ""},
+        {"treatment": "standard", "included": False, "on": None, "reason": "", "amounts": None},
     )
 
 
 def tax_from_json(data: Mapping[str, Any]) -> Tax:
     """Read a tax back. Raises: KeyError, ValueError."""
-    on = data.get("on")
+    on, amounts = data.get("on"), data.get("amounts")
     return Tax(
         name=data["name"],
         rate=Fraction(data["rate"]),
@@ -367,6 +371,7 @@ def tax_from_json(data: Mapping[str, Any]) -> Tax:
         included=data.get("included", False),
         on=None if on is None else tuple(on),
         reason=data.get("reason", ""),
+        amounts=None if amounts is None else tuple((line, part) for line, part in amounts),
     )
 
 

@@ -14,10 +14,17 @@ from billing.rules.money import half_up, split
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """One tax, and the indexes of the lines that bear it."""
+    """One tax, and the indexes of the lines that bear it.
+
+    `decided` are the parts of these lines, where a provider computed them.
+    """
 
     tax: Tax
     lines: tuple[int, ...]
+
+    @property
+    def decided(self) -> list[int] | None:
+        return None if self.tax.amounts is None else [part for _, part in self.tax.amounts]
 
 
 def taxes(
@@ -33,21 +40,27 @@ def taxes(
     one jurisdiction, name, rate, treatment and reason are a group. A tax that prices contain is
     rounded first, and the net is the rest; others come on top of that net. Several taxes on a line
     don't compound, and each is rounded apart, half up to `step`: its total, or its part of each
-    line. Raises: FactsError.
+    line. What a provider computed is taken as it is. Raises: FactsError.
     """
     groups = _groups(items, decided)
     net, by_line = list(amounts), rounding is TaxRounding.LINE
     parts: dict[int, list[int]] = {}
     for number, group in enumerate(groups):
         if group.tax.included:
-            shares = [_share_contained(groups, group, amounts, line) for line in group.lines]
             left = [net[line] for line in group.lines]
-            parts[number] = _contained(shares, left, step, by_line)
+            parts[number] = _within(group, left) or _contained(
+                [_share_contained(groups, group, amounts, line) for line in group.lines],
+                left,
+                step,
+                by_line,
+            )
             for place, line in enumerate(group.lines):
                 net[line] -= parts[number][place]
     for number, group in enumerate(groups):
         if not group.tax.included:
-            parts[number] = _on_top(group, [net[line] for line in group.lines], step, by_line)
+            parts[number] = group.decided or _on_top(
+                group, [net[line] for line in group.lines], step, by_line
+            )
     return tuple(_draft_tax(group, net, parts[number]) for number, group in enumerate(groups))
 
 
@@ -56,9 +69,27 @@ def _groups(items: Sequence[str], decided: Iterable[Tax]) -> list[_Group]:
     for tax in decided:
         if tax.rate < 0:
             raise FactsError(f"{tax.name} has a rate of {tax.rate}")
-        bearing = {index for index, item in enumerate(items) if tax.on is None or item in tax.on}
+        bearing = _bearing(items, tax)
         found.setdefault(replace(tax, on=None), set()).update(bearing)
     return [_Group(tax, tuple(sorted(lines))) for tax, lines in found.items() if lines]
+
+
+def _bearing(items: Sequence[str], tax: Tax) -> set[int]:
+    """Return the indexes of the lines that bear a tax. Raises: FactsError."""
+    if tax.amounts is None:
+        return {index for index, item in enumerate(items) if tax.on is None or item in tax.on}
+    lines = [line for line, _ in tax.amounts]
+    right = lines == sorted(set(lines)) and all(0 <= line < len(items) for line in lines)
+    if not right or any(part < 0 for _, part in tax.amounts):
+        raise FactsError(f"the amounts of {tax.name} aren't those of lines")
+    return set(lines)
+
+
+def _within(group: _Group, left: Sequence[int]) -> list[int] | None:
+    """Return the parts that a provider computed of prices, None where it didn't."""
+    if group.decided is not None and not all(map(le, group.decided, left)):
+        raise FactsError(f"a line contains more of {group.tax.name} than it comes to")
+    return group.decided
 
 
 def _share_contained(

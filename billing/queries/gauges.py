@@ -15,6 +15,7 @@ from billing.queries.sold_figures import sold
 from billing.queries.usage_figures import usage
 from billing.rules.reconciliation import STEPS
 from billing.rules.subscriptions import Status
+from billing.tax.calls import TaxCallKind
 
 
 def gauges(conn: Connection, now: datetime) -> Iterator[Figure]:
@@ -277,6 +278,30 @@ def _vat_ids(conn: Connection, now: datetime) -> Iterator[Figure]:
     )
 
 
+def _taxes(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text(
+            "SELECT kind, count(*) FILTER (WHERE state = 'open' AND error_class IS NOT NULL) AS n,"
+            "       count(*) FILTER (WHERE state = 'refused') AS refused"
+            "  FROM tax_calls WHERE next_attempt_at IS NOT NULL OR state = 'refused' GROUP BY kind"
+        )
+    ).all()
+    unanswered = {row.kind: float(row.n) for row in rows}
+    refused = {row.kind: float(row.refused) for row in rows}
+    yield Figure(
+        "billing_tax_calls_unanswered",
+        "Calls about taxes that were sent and have no answer: invoices wait for calculations.",
+        ("kind",),
+        [((kind,), unanswered.get(kind, 0.0)) for kind in TaxCallKind],
+    )
+    yield Figure(
+        "billing_tax_records_refused",
+        "What a provider refused to record of invoices, and of what was taken back of them.",
+        ("kind",),
+        [((kind,), refused.get(kind, 0.0)) for kind in (TaxCallKind.RECORD, TaxCallKind.REVERSAL)],
+    )
+
+
 _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = (
     _watermarks,
     _subscriptions,
@@ -287,6 +312,7 @@ _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = 
     _recognition,
     _credit,
     _vat_ids,
+    _taxes,
     sold,
     usage,
     _ledger,

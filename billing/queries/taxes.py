@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -16,10 +17,12 @@ __all__ = [
     "InvoiceTax",
     "TaxPayable",
     "TaxTotal",
+    "TaxWaiting",
     "of_invoice",
     "payable",
     "published_rates",
     "totals",
+    "waiting",
 ]
 
 
@@ -69,6 +72,43 @@ class TaxPayable:
     owed: int
     otherwise: int
 
+
+@dataclass(frozen=True, slots=True)
+class TaxWaiting:
+    """A call about taxes that has no answer, or that was refused and waits for a person.
+
+    `note` is the number of the credit note that it is about.
+    """
+
+    id: UUID
+    kind: str
+    state: str
+    provider: str
+    customer_id: UUID
+    subscription_id: UUID | None
+    invoice_id: UUID | None
+    number: str | None
+    note: str | None
+    asked_at: datetime
+    sends: int
+    refusal: str | None
+    error_class: str | None
+    error_message: str | None
+
+
+_waiting_of = reader(TaxWaiting)
+_WAITING: Final = text(
+    """
+    SELECT c.id, c.kind, c.state, c.provider, c.customer_id, c.subscription_id, c.invoice_id,
+           i.number, n.number AS note, c.asked_at, c.sends, c.refusal, c.error_class,
+           c.error_message
+      FROM tax_calls c
+      LEFT JOIN invoices i ON i.id = c.invoice_id
+      LEFT JOIN credit_notes n ON n.id = c.note_id
+     WHERE c.next_attempt_at IS NOT NULL OR c.state = 'refused' AND c.kind <> 'calculation'
+     ORDER BY c.asked_at, c.id
+    """
+)
 
 _payable_of = reader(TaxPayable)
 
@@ -120,6 +160,14 @@ def totals(conn: Connection, since: datetime | None, until: datetime | None) -> 
         place = (each.jurisdiction, each.name, each.treatment, each.rate, each.currency)
         found[place] = _with_lost(found.get(place) or TaxTotal(*place, 0, 0, 0, 0, 0), each)
     return [found[place] for place in sorted(found, key=_in_order)]
+
+
+def waiting(conn: Connection) -> list[TaxWaiting]:
+    """Return the calls about taxes without an answer, and refused ones that wait for a person.
+
+    A place that is refused has its subscription parked instead.
+    """
+    return [_waiting_of(row) for row in conn.execute(_WAITING)]
 
 
 def payable(conn: Connection) -> list[TaxPayable]:

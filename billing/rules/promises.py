@@ -94,6 +94,8 @@ class FindingKind(StrEnum):
     FACTS_AGAINST_ITEMS = "facts_against_items"
     FACTS_AGAINST_DECISION = "facts_against_decision"
     DECISION_AGAINST_REQUEST = "decision_against_request"
+    DECISION_AGAINST_CALL = "decision_against_call"
+    TAXES_NOT_RECORDED = "taxes_not_recorded"
     ITEM_AGAINST_INVOICE = "item_against_invoice"
     ITEMS_AGAINST_CHANGES = "items_against_changes"
     CYCLE_NOT_FREE = "cycle_not_free"

@@ -1,4 +1,4 @@
-"""What is still to be done: cycles, payments and refunds that are due, and captures to settle."""
+"""What is still to be done: cycles, payments, refunds and calls about taxes that are due."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,24 +17,27 @@ _QUIET = text(
                           AND next_attempt_at <= :now)
        AND NOT EXISTS (SELECT FROM refunds
                         WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now)
+       AND NOT EXISTS (SELECT FROM tax_calls
+                        WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now)
     """
 )
 
 
 def nothing_due(conn: Connection, now: datetime) -> bool:
-    """Tell whether every cycle, attempt and refund due by `now` is done."""
+    """Tell whether every cycle, attempt, refund and call about taxes due by `now` is done."""
     return bool(conn.execute(_QUIET, {"now": now}).scalar())
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is due and not done. Of the attempts and refunds some are `held` until an instant of
-    real time: leased by a process that may have died, or waiting to be asked about again.
+    """What is due and not done. But for renewals, some is `held` until an instant of real time:
+    leased by a process that may have died, or waiting to be asked about again.
     """
 
     renewals: int
     attempts: int
     refunds: int
+    taxes: int
     held: int
     held_until: datetime | None
 
@@ -42,18 +45,22 @@ class Due:
 _DUE = text(
     """
     WITH held AS (
-        SELECT dispatch_after AS until, true AS attempt FROM payments
+        SELECT dispatch_after AS until, 'attempt' AS what FROM payments
          WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL AND next_attempt_at <= :now
          UNION ALL
-        SELECT dispatch_after, false FROM refunds
+        SELECT dispatch_after, 'refund' FROM refunds
+         WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now
+         UNION ALL
+        SELECT dispatch_after, 'taxes' FROM tax_calls
          WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now)
     SELECT (SELECT count(*) FROM subscriptions
              WHERE parked_at IS NULL AND opens_at IS NOT NULL AND opens_at <= :now)
            + (SELECT count(*) FROM subscriptions
                WHERE parked_at IS NULL AND usage_due_at IS NOT NULL
                  AND usage_due_at <= :now) AS renewals,
-           count(*) FILTER (WHERE attempt) AS attempts,
-           count(*) FILTER (WHERE NOT attempt) AS refunds,
+           count(*) FILTER (WHERE what = 'attempt') AS attempts,
+           count(*) FILTER (WHERE what = 'refund') AS refunds,
+           count(*) FILTER (WHERE what = 'taxes') AS taxes,
            count(*) FILTER (WHERE until > :wall) AS held,
            max(until) FILTER (WHERE until > :wall) AS held_until
       FROM held
@@ -75,6 +82,8 @@ _NEXT = text(
                  (SELECT min(next_attempt_at) FROM payments
                    WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL),
                  (SELECT min(next_attempt_at) FROM refunds
+                   WHERE next_attempt_at IS NOT NULL),
+                 (SELECT min(next_attempt_at) FROM tax_calls
                    WHERE next_attempt_at IS NOT NULL)) AS at
     """
 )

@@ -3,14 +3,18 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time
+from typing import Final
 from uuid import UUID
 
 from billing.ids import derived_id
 from billing.pricing import Tax, tax_from_json, tax_to_json
 from billing.rules.periods import to_utc
 from billing.tax.deciding import decide
+from billing.tax.external import EXTERNAL, ExternalAnswer, taxes_of
 from billing.tax.requests import TaxRequest, digest_of_request
+
+_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,27 @@ def table_decision(request: TaxRequest) -> TaxDecision:
     )
 
 
+def external_decision(call_id: UUID, request: str, answer: ExternalAnswer) -> TaxDecision:
+    """Return the decision that the answer to a call makes; `request` is its document."""
+    return TaxDecision(
+        id=derived_id("tax_decision", call_id, 0, _NO_TIME),
+        provider=EXTERNAL,
+        request=request,
+        request_digest=digest_of_request(request),
+        response=answer.document(),
+        valid_until=answer.expires_at,
+        provider_ref=answer.calculation,
+    )
+
+
 def response_text(taxes: Sequence[Tax]) -> str:
     """Return the canonical JSON of decided taxes."""
     return json.dumps([tax_to_json(each) for each in taxes], sort_keys=True, separators=(",", ":"))
 
 
 def read_response(text: str) -> tuple[Tax, ...]:
-    """Read decided taxes back. Raises: ValueError, KeyError."""
-    return tuple(tax_from_json(each) for each in json.loads(text))
+    """Read decided taxes back, also a provider's. Raises: ValueError, KeyError, TypeError."""
+    data = json.loads(text)
+    if isinstance(data, dict):
+        return taxes_of(ExternalAnswer.from_document(text))
+    return tuple(tax_from_json(each) for each in data)

@@ -6,12 +6,13 @@ the taxes of each line. Amounts are minor units of the request's currency.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import Any, Final
 
 from billing.plans.numbers import exact_text
+from billing.pricing import Tax
 from billing.tax.requests import Buyer
 
 EXTERNAL: Final = "external"
@@ -138,6 +139,33 @@ class ExternalAnswer:
                 for reference, included, taxes in data["lines"]
             ),
         )
+
+
+def taxes_of(answer: ExternalAnswer) -> tuple[Tax, ...]:
+    """Return the taxes that an invoice bears by an answer, with what each line has of each.
+
+    Taxes of one name, place, treatment, rate and reason are one.
+    """
+    found: dict[Tax, dict[int, int]] = {}
+    for line in answer.lines:
+        for tax in line.taxes:
+            one = Tax(
+                name=tax.name,
+                rate=tax.rate,
+                jurisdiction=tax.jurisdiction,
+                treatment=tax.treatment,
+                included=line.included,
+                reason=tax.reason,
+            )
+            parts, index = found.setdefault(one, {}), int(line.reference) - 1
+            parts[index] = parts.get(index, 0) + tax.amount
+    return tuple(replace(tax, amounts=tuple(sorted(parts.items()))) for tax, parts in found.items())
+
+
+def answers(answer: ExternalAnswer, request: ExternalRequest) -> bool:
+    """Tell whether an answer is of the lines of a request."""
+    asked = [(each.reference, each.included) for each in request.lines]
+    return [(each.reference, each.included) for each in answer.lines] == asked
 
 
 def is_external(document: str) -> bool:

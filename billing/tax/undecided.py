@@ -12,6 +12,14 @@ class UndecidedReason(StrEnum):
     """The taxes of the country differ by region."""
     RATE_MISSING = "rate_missing"
     """No rate of a class is published for the place."""
+    ANSWER_MISSING = "answer_missing"
+    """The provider that computes them hasn't answered yet."""
+    PLACE_REFUSED = "place_refused"
+    """The provider can't tell where the customer is by what is known of them."""
+    VAT_ID_REFUSED = "vat_id_refused"
+    """The provider says that the customer's VAT id can't be one."""
+    PLACE_NOT_SUPPORTED = "place_not_supported"
+    """The provider computes no taxes where the customer is."""
 
 
 class Undecided(Exception):

@@ -105,3 +105,40 @@ def test_a_customer_is_taxed_where_they_are(
     world.settle()
     world.assert_everything_adds_up()
     world.close()
+
+
+def test_who_asks_over_http_gets_taxes_that_a_provider_computes(
+    db_url: str, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    world = World(
+        db_url,
+        sandbox.url,
+        tmp_path / "catalog",
+        prepared=True,
+        BILLING__TAX__PROVIDER="external",
+    )
+    world.publish(CATALOG)
+    ada = str(world.customer()[0])
+    lines = {"customer": ada, "currency": "EUR", "lines": [{"text": "Set-up", "amount": 10000}]}
+    with open_shop(world) as shop:
+        caller, key = shop.caller(), fresh()
+        caller.post(f"/v1/customers/{ada}/tax-facts", {"country": "US", "region": "CA"})
+        lost = caller.post("/v1/invoices", lines)
+        place = {"country": "US", "region": "CA", "postal_code": "91101"}
+        caller.post(f"/v1/customers/{ada}/tax-facts", place)
+        made, again = (caller.post("/v1/invoices", lines, key) for _ in range(2))
+        shown = caller.found(made.headers["location"])
+
+    assert lost.status_code == 409
+    assert "/tax-facts" in lost.json()["remedy"]
+    assert (made.status_code, made.json()) == (201, again.json())
+    assert [(each["name"], each["amount"]) for each in shown["taxes"]] == [
+        ("Sales Tax", 600),
+        ("Sales Tax, Los Angeles", 25),
+        ("Sales Tax, Pasadena", 75),
+        ("Sales Tax, Transit District", 225),
+    ]
+    assert shown["tax"] == 925
+    world.settle()
+    world.assert_everything_adds_up()
+    world.close()

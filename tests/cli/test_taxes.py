@@ -110,6 +110,47 @@ def test_a_country_that_is_sold_to_needs_a_rate(world: World) -> None:
     assert world.json("taxes", "rates") == []
 
 
+@pytest.fixture
+def asking(world: World) -> World:
+    """Return a world whose provider computes taxes, and in which Ada, who is in DE, subscribes."""
+    world.env |= {"BILLING__TAX__PROVIDER": "external"}
+    world.json("plans", "apply", "--yes")
+    world.subscribed("ada", "video-basic")
+    world.json("customers", "set-tax", "ada", "--country", "DE")
+    return world
+
+
+def test_what_a_provider_is_asked_is_listed_told_and_counted_until_it_answers(
+    asking: World,
+) -> None:
+    asking.at(START)
+    (call,) = asking.json("taxes", "waiting")
+    told = asking.run("explain", "ada-sub").stdout.replace("\n", " ")
+    figures = asking.json("status")["taxes"]
+
+    assert (call["kind"], call["state"], call["number"]) == ("calculation", "open", None)
+    assert "its invoice waits for its taxes" in told
+    assert figures == {"unanswered": 0, "refused": 0}
+    refused = asking.run("taxes", "retry", call["id"])
+    assert refused.exit_code == 2
+    assert "calculation that is open" in refused.stderr
+
+
+def test_who_is_invoiced_by_hand_gets_the_taxes_at_once_and_may_have_them_recorded(
+    asking: World,
+) -> None:
+    asked = ("invoices", "create", "ada", "--line", "Set-up=100.00", "--currency", "usd", "--yes")
+
+    made = asking.json(*asked)
+
+    assert made["total"] == 11900
+    told = asking.run("explain", made["number"]).stdout.replace("\n", " ")
+    assert "The taxes are computed at stripe as taxcalc_" in told
+    assert "The invoice is recorded for taxes at stripe: not answered yet." in told
+    (call,) = asking.json("taxes", "waiting")
+    assert (call["kind"], call["number"]) == ("record", made["number"])
+
+
 BAD = {
     "no country": (("--country", "ZZ"), "'ZZ' is no country"),
     "no region": (("--country", "ES", "--region", "ZZ"), "'ZZ' is no region of ES"),

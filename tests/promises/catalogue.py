@@ -27,6 +27,8 @@ SORTS: Final[Mapping[str, str]] = {
     "cycles": "kind || ' ' || state || CASE WHEN after_cut THEN ', after a cut' ELSE '' END",
     "segments": "CASE WHEN from_n = 0 THEN 'first' ELSE 'later' END",
     "provider_calls": "kind || ', ' || coalesce(outcome, 'open')",
+    "tax_calls": "kind",
+    "tax_decisions": "provider",
     "settlement_rows": "kind || ', ' || outcome",
     "breaks": "CASE WHEN resolved_at IS NULL THEN 'open' ELSE 'resolved' END",
     "attempts": "coalesce(outcome, 'open')",

@@ -1,7 +1,7 @@
 """The part of the story that is about taxes: rates, places, decisions, and what is given back."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -12,7 +12,8 @@ from billing.flows.customers import vat_checks
 from billing.flows.customers.tax_facts import TaxFactsOrder, set_facts
 from billing.flows.invoices import ordering
 from billing.flows.invoices.ordering import InvoiceOrder, OrderedLine
-from billing.flows.policy import TaxPolicy
+from billing.flows.policy import ExternalTaxes, TaxPolicy
+from billing.flows.taxes import asking
 from billing.gateway.vat_register import VatAnswer
 from billing.ids import new_id
 from billing.rules.credit_notes import Destination
@@ -63,6 +64,28 @@ def tax(world: World) -> None:
             world.settle()
             if customer == at_home:
                 _given_back(world, made.id)
+    _by_provider(world)
+
+
+def _by_provider(world: World) -> None:
+    """Let a provider compute the taxes of an invoice, and be told what is given back of it."""
+    customer = str(world.customer()[0])
+    order = InvoiceOrder(customer, "EUR", [OrderedLine("Set-up", 19900)])
+    with world.engine.begin() as conn:
+        known = TaxFactsOrder(customer, "FR")
+        set_facts(conn, known, now=world.now, actor=OPERATOR)
+    external = TaxPolicy(Seller(""), external=ExternalTaxes(world.provider))
+
+    def issued() -> UUID:
+        with world.engine.begin() as conn:
+            now, policy = world.now, world.policy
+            return ordering.create(conn, order, new_id(), now=now, policy=policy).id
+
+    with _taxed_by(world, external):
+        invoice_id = asking.with_taxes(world.context(), issued)
+        world.settle()
+        _given_back(world, invoice_id)
+        world.settle()
 
 
 def _given_back(world: World, invoice_id: UUID) -> None:
@@ -78,10 +101,14 @@ def _given_back(world: World, invoice_id: UUID) -> None:
         )
 
 
+def _selling_from_germany(world: World) -> AbstractContextManager[None]:
+    return _taxed_by(world, TaxPolicy(Seller("DE")))
+
+
 @contextmanager
-def _selling_from_germany(world: World) -> Iterator[None]:
+def _taxed_by(world: World, policy: TaxPolicy) -> Iterator[None]:
     before = world.policy
-    world.policy = replace(before, tax=TaxPolicy(Seller("DE")))
+    world.policy = replace(before, tax=policy)
     world.runtime.__dict__["policy"] = world.policy
     yield
     world.policy = before

@@ -127,6 +127,7 @@ def _statements(now: datetime) -> Iterator[_Reader]:
         *counted.COUNTED_ONCE,
         *discounted.DISCOUNTS,
         *metered.METERED,
+        *taxed.TAXED,
     ):
         yield _Reader(check.query.select, partial(_kinds, partial(check.run, params=times)))
     for ledger in ledger_checks.CHECKS:

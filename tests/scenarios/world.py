@@ -33,6 +33,7 @@ from billing.flows.settlement import tie_out
 from billing.flows.settlement.charge_list import ConfirmRun
 from billing.flows.subscriptions import catalog, cheaper_usage
 from billing.flows.subscriptions import subscribing as subscribe
+from billing.flows.taxes import sending as tax_sending
 from billing.gateway import Gateway
 from billing.gateway.gateways import Gateways
 from billing.gateway.stripe.amounts import from_stripe
@@ -54,7 +55,7 @@ from billing.store.subscriptions import customers as stored_customers
 from billing.store.subscriptions import cycles, subscriptions
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
-from billing.workers.daemons import charges, refunds
+from billing.workers.daemons import charges, refunds, taxes
 from billing.workers.daemons.reconciler import Reconciler
 from billing.workers.runtime.clock import StoredClock
 from billing.workers.runtime.metrics import ProcessMetrics
@@ -526,7 +527,16 @@ class World:
         asked_back = self.dispatch_refunds()
         for refund_id in asked_back:
             self.refund(refund_id)
-        return bool(opened.seen or payments or asked_back)
+        return bool(opened.seen or payments or asked_back or self.send_taxes())
+
+    def send_taxes(self) -> int:
+        """Send what a provider is to be asked, or told, about taxes; return how much that was."""
+        if not tax_sending.any_open(self.context()):
+            return 0
+        calls = tax_sending.dispatch_due(self.context(), limit=500)
+        for call_id in calls:
+            taxes.send(self.runtime, call_id)
+        return len(calls)
 
     def open(self) -> Opened:
         opened = opening.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)

@@ -372,6 +372,7 @@ def test_a_query_of_the_daemons_reads_an_index(
         "provider_customers",
         "provider_fences",
         "subscription_changes",
+        "tax_calls",
         "top_ups",
     }
     assert scanned <= empty, "small, or empty here"

@@ -376,6 +376,26 @@ PARKED = [
         {"why": UndecidedReason.RATE_MISSING, "country": "FR", "tax_class": "saas"},
         "the taxes can't be decided: no rate of the class saas is published for FR",
     ),
+    (
+        ParkedReason.TAX_UNDECIDED,
+        {"why": UndecidedReason.ANSWER_MISSING, "country": "FR", "tax_class": None},
+        "the taxes can't be decided: the provider that computes them hasn't answered yet",
+    ),
+    (
+        ParkedReason.TAX_UNDECIDED,
+        {"why": UndecidedReason.PLACE_REFUSED, "country": "US", "tax_class": None},
+        "the taxes can't be decided: the provider can't tell where in US the customer is",
+    ),
+    (
+        ParkedReason.TAX_UNDECIDED,
+        {"why": UndecidedReason.VAT_ID_REFUSED, "country": "FR", "tax_class": None},
+        "the taxes can't be decided: the provider says that the customer's VAT id can't be one",
+    ),
+    (
+        ParkedReason.TAX_UNDECIDED,
+        {"why": UndecidedReason.PLACE_NOT_SUPPORTED, "country": "KP", "tax_class": None},
+        "the taxes can't be decided: the provider computes none in KP",
+    ),
     (ParkedReason.PLAN_MISSING, {"plan": "pro"}, "plan pro is not published"),
     (
         ParkedReason.SCHEDULE_CHANGED,

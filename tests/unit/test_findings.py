@@ -23,6 +23,7 @@ from billing.store.promises import (
     nothing_abandoned,
     one_capture,
     one_cycle,
+    taxed,
 )
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -43,6 +44,7 @@ IN_SQL = (
     *credit.CREDIT_ADDS_UP,
     *credit.OVERDUE,
     *discounted.DISCOUNTS,
+    *taxed.TAXED,
 )
 # Computed from the rows or from the catalogue.
 COMPUTED = {

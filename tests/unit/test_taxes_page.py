@@ -19,6 +19,7 @@ from billing.pricing import (
     draft,
 )
 from billing.tax import Buyer, Seller, TaxedItem, decide, request_at
+from billing.tax.external import ExternalAnswer, LineTax, LineTaxes, taxes_of
 from tests.unit.pricing.values import charge, facts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "taxes.md").read_text()
@@ -64,6 +65,40 @@ REVERSED = invoice(TWO, Buyer("IT", vat_id="IT00743110157"))
 BY_GROUP = invoice(FOUR, Buyer("FR"))
 BY_LINE = invoice(FOUR, Buyer("FR"), rounding=TaxRounding.LINE)
 
+# What a provider that rounds each tax of a line computes for 99.37.
+RATED = {"state, 6": 596, "county, 0.25": 25, "city, 0.75": 75, "district, 2.25": 224}
+FOUR_PLACES = draft(
+    facts(
+        charge(9937),
+        taxes=taxes_of(
+            ExternalAnswer(
+                "calculation",
+                None,
+                (
+                    LineTaxes(
+                        "1",
+                        included=False,
+                        taxes=tuple(
+                            LineTax(
+                                name.partition(",")[0],
+                                "US-CA",
+                                "standard",
+                                Fraction(name.rpartition(" ")[2]),
+                                "",
+                                9937,
+                                amount,
+                            )
+                            for name, amount in RATED.items()
+                        ),
+                    ),
+                ),
+            )
+        ),
+    )
+)
+SOME = credit_note(FOUR_PLACES, [], [Return(0, 3333)])
+REST = credit_note(FOUR_PLACES, [Noted(0, 3333)], [Return(0)])
+
 
 def notes_of_each_line() -> list[NoteDraft]:
     made = []
@@ -86,6 +121,13 @@ ROWS = {
         sum(note.net for note in notes_of_each_line()),
         sum(note.tax for note in notes_of_each_line()),
     ),
+    **{
+        name: row(f"{name} %", tax.base, tax.amount)
+        for name, tax in zip(RATED, FOUR_PLACES.taxes, strict=True)
+    },
+    "four places": row("all four", FOUR_PLACES.net, FOUR_PLACES.tax),
+    "a note of some": row("a note of 33.33 of it", SOME.net, SOME.tax),
+    "a note of the rest": row("a note of the rest", REST.net, REST.tax),
 }
 
 

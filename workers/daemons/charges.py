@@ -2,8 +2,8 @@
 
     begin (tx 1)  ->  the call, outside any transaction  ->  finish (tx 2)
 
-A payment that is authorised already is captured or voided in the same three steps. Refunds are
-the other job of a worker: `workers.daemons.refunds`.
+A payment that is authorised already is captured or voided in the same three steps. Refunds and
+taxes are the other jobs of a worker: `workers.daemons.refunds`, `workers.daemons.taxes`.
 
 `billing worker` runs one Dramatiq worker in this process, with threads. A process is a replica:
 run more of them for more throughput, on as many machines as you like.
@@ -26,6 +26,7 @@ from billing.flows.payments import authorization_outcomes, authorization_sending
 from billing.gateway import Absent, Outcome, word_of
 from billing.workers.daemons.finishing import write_outcome
 from billing.workers.daemons.refunds import declare as declare_refunds
+from billing.workers.daemons.taxes import declare as declare_taxes
 from billing.workers.runtime import lines
 from billing.workers.runtime.broker import CHARGE_ACTOR, CHARGES, sent_along
 from billing.workers.runtime.metrics import ProcessMetrics
@@ -129,6 +130,7 @@ def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> Non
     broker = runtime.broker
     declare(runtime, metrics, broker)
     declare_refunds(runtime, metrics, broker)
+    declare_taxes(runtime, broker)
     settings = runtime.settings.worker
     worker = dramatiq.Worker(
         broker,

@@ -16,16 +16,24 @@ import redis
 from billing import tracing
 from billing.errors import first_line
 from billing.flows import fence
+from billing.flows.context import Context
 from billing.flows.cycles import opening
 from billing.flows.cycles.usage_alerts import UsageAlerts
 from billing.flows.payments import collecting
 from billing.flows.refunds import sending as refund_sending
 from billing.flows.subscriptions import cheaper_usage
+from billing.flows.taxes import sending as tax_sending
 from billing.flows.usage import days as usage_days
 from billing.workers.daemons.recorded import recorded
 from billing.workers.daemons.ticking import Ticking
 from billing.workers.runtime import lines
-from billing.workers.runtime.broker import CHARGE_ACTOR, REFUND_ACTOR, enqueue, queue_depth
+from billing.workers.runtime.broker import (
+    CHARGE_ACTOR,
+    REFUND_ACTOR,
+    TAX_ACTOR,
+    enqueue,
+    queue_depth,
+)
 from billing.workers.runtime.metrics import ProcessMetrics
 from billing.workers.runtime.runtime import Runtime
 
@@ -134,6 +142,8 @@ class Scheduler(Ticking):
             lines.opened(each)
         for subscription, why in batch.unable:
             lines.parked(subscription, why)
+        for wanted in batch.waiting:
+            lines.waits(wanted)
         for subscription in batch.ended:
             lines.ended(subscription)
 
@@ -160,7 +170,16 @@ class Scheduler(Ticking):
             back = refund_sending.dispatch_due(context, limit=limit)
             self._enqueue(back, REFUND_ACTOR)
             span.set(refunds=len(back))
-        return len(due) + len(back)
+        return len(due) + len(back) + self._dispatch_taxes(context, limit)
+
+    def _dispatch_taxes(self, context: Context, limit: int) -> int:
+        if not tax_sending.any_open(context):
+            return 0
+        with tracing.span("dispatch taxes") as span:
+            asked = tax_sending.dispatch_due(context, limit=limit)
+            self._enqueue(asked, TAX_ACTOR)
+            span.set(calls=len(asked))
+        return len(asked)
 
     def _enqueue(self, due: Sequence[UUID], actor: str) -> None:
         for count, row_id in enumerate(due):

@@ -1,8 +1,9 @@
 """The broker of messages: Dramatiq on Redis, configured to do as little as possible.
 
-A message carries the id of one payment or refund and is only a hint. It may be lost, doubled or
-late: Postgres has what is due, and a later tick sends it again. The broker therefore has no
-retries, delays, results or pipelines: each of these breaks when Redis loses its data.
+A message carries the id of one payment, refund or call about taxes and is only a hint. It may be
+lost, doubled or late: Postgres has what is due, and a later tick sends it again. The broker
+therefore has no retries, delays, results or pipelines: each of these breaks when Redis loses its
+data.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ from billing.errors import first_line
 CHARGES: Final = "charges"
 CHARGE_ACTOR: Final = "charge"
 REFUND_ACTOR: Final = "refund"
+TAX_ACTOR: Final = "taxes"
 
 # Messages of a killed worker come back during maintenance, which the library runs at random: at its
 # default of 1,000 in a million commands an idle queue waited over nine minutes.

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from billing.flows.cycles.deciding import CannotOpen, Opening
+from billing.flows.cycles.external_taxes import TaxesToAsk
 from billing.flows.payments.authorization_sending import AuthorizationStep
 from billing.flows.payments.collecting import ChargeSend
 from billing.flows.refunds.sending import RefundAnswer, RefundQuestion, RefundSend
+from billing.flows.taxes.sending import TaxCallAnswer, TaxSend
 from billing.gateway import (
     Absent,
     ActionRequired,
@@ -24,9 +26,11 @@ from billing.gateway import (
     Unknown,
     word_of,
 )
+from billing.gateway.taxes import TaxRecorded, TaxRefused, TaxUnanswered
 from billing.rules.money import Money
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions.subscriptions import Subscription
+from billing.tax.external import ExternalAnswer
 
 logger: Final = logging.getLogger(__name__)
 
@@ -34,6 +38,13 @@ _LEVELS: Final[Mapping[str, int]] = {
     "unknown": logging.WARNING,
     "deferred": logging.WARNING,
     "rejected": logging.ERROR,
+}
+
+_OF_TAXES: Final[Mapping[type, str]] = {
+    ExternalAnswer: "calculated",
+    TaxRecorded: "recorded",
+    TaxRefused: "refused",
+    TaxUnanswered: "unanswered",
 }
 
 
@@ -80,6 +91,40 @@ def refund(sending: RefundSend | RefundQuestion, answer: RefundAnswer, seconds: 
         payment=sending.payment_id,
         **known,
         seconds=seconds,
+    )
+
+
+def taxes(sending: TaxSend, answer: TaxCallAnswer, seconds: float) -> None:
+    """Write the line of a call about taxes."""
+    call = sending.call
+    said: dict[str, Any] = {}
+    if isinstance(answer, TaxRefused):
+        said = {"reason": answer.reason, "error": answer.message}
+    elif isinstance(answer, TaxUnanswered):
+        said = {"reason": answer.error_class, "error": answer.message}
+    _log(
+        logging.WARNING if said else logging.INFO,
+        "taxes",
+        outcome=_OF_TAXES[type(answer)],
+        call=call.id,
+        kind=call.kind,
+        provider=call.provider,
+        customer=call.customer_id,
+        invoice=call.invoice_id,
+        sends=call.sends,
+        **said,
+        seconds=seconds,
+    )
+
+
+def waits(wanted: TaxesToAsk) -> None:
+    """Write the line of a cycle that waits for taxes of a provider."""
+    _log(
+        logging.INFO,
+        "cycle",
+        outcome="waits for taxes",
+        subscription=wanted.subscription_id,
+        customer=wanted.customer_id,
     )
 
 

@@ -181,7 +181,7 @@ def policy_of(settings: Settings) -> "Policy":
 
 
 def _tax_policy(settings: Settings) -> "TaxPolicy | None":
-    from billing.flows.policy import TaxPolicy
+    from billing.flows.policy import ExternalTaxes, TaxPolicy
     from billing.pricing import TaxRounding
     from billing.tax import Seller
 
@@ -189,7 +189,10 @@ def _tax_policy(settings: Settings) -> "TaxPolicy | None":
     if tax.provider == "none":
         return None
     seller = Seller(tax.country, frozenset(tax.registrations), tax.reverse_charge)
-    return TaxPolicy(seller, TaxRounding(tax.rounding), tax.default_class)
+    external = None
+    if tax.provider == "external":
+        external = ExternalTaxes(tax.account or settings.default_provider, tax.codes)
+    return TaxPolicy(seller, TaxRounding(tax.rounding), tax.default_class, external)
 
 
 @dataclass(frozen=True)

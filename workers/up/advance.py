@@ -180,7 +180,7 @@ def wait_until_done(runtime: Runtime, now: datetime, told: Told = logger.info) -
         if at - said >= TELL_EVERY_SECONDS or at - changed > patience or before is None:
             with runtime.engine.connect() as conn:
                 due = due_work.due(conn, now, runtime.clock.wall())
-            left = (due.renewals, due.attempts, due.refunds)
+            left = (due.renewals, due.attempts, due.refunds, due.taxes)
             if left != before:
                 before, changed = left, at
             if at - changed > patience:
@@ -207,6 +207,7 @@ def in_words(due: due_work.Due) -> str:
         (due.renewals, "renewal(s)"),
         (due.attempts, "attempt(s)"),
         (due.refunds, "refund(s)"),
+        (due.taxes, "call(s) about taxes"),
     )
     words = ", ".join(f"{count} {what}" for count, what in counts if count) or "the last commit"
     if due.held_until is None:

@@ -1,6 +1,6 @@
 """`billing subscriptions change`: another plan, quantity or period, now or at the period's end."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
@@ -11,6 +11,9 @@ from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput
 from billing.rules.item_changes import Applies, ChangeAsked
+
+if TYPE_CHECKING:
+    from billing.flows.subscriptions.change_quotes import ChangeQuote
 
 
 def quantities(given: tuple[str, ...]) -> dict[str, int]:
@@ -92,28 +95,29 @@ def change(
         coupon=coupon,
     )
     with session.connect() as conn:
-        subscription_id = find(conn, "subscription", subscription)
-        quote = changing.quote(
-            conn,
-            str(subscription_id),
-            order,
-            now=session.now(),
-            policy=session.runtime.policy,
-        )
-    change_id = None
+        named = str(find(conn, "subscription", subscription))
+    policy = session.runtime.policy
+
+    def quoted() -> "ChangeQuote":
+        with session.connect() as conn:
+            return changing.quote(conn, named, order, now=session.now(), policy=policy)
+
+    quote, change_id = session.with_taxes(quoted), None
     if not dry_run:
         talk(words.will(change_views.quoted(quote)))
         confirm("Change it?", yes=yes)
-        change_id = new_id()
-        quote = changing.change(
-            session.engine,
-            str(subscription_id),
-            order,
-            change_id=change_id,
-            now=session.now(),
-            asked=ChangeAsked(session.now(), person(), reason),
-            policy=session.runtime.policy,
-            digest=digest or quote.digest,
+        change_id, expected = new_id(), digest or quote.digest
+        quote = session.with_taxes(
+            lambda: changing.change(
+                session.engine,
+                named,
+                order,
+                change_id=change_id,
+                now=session.now(),
+                asked=ChangeAsked(session.now(), person(), reason),
+                policy=policy,
+                digest=expected,
+            )
         )
     shown: dict[str, Any] = change_views.quoted(quote, change_id)
     output.message({**shown, "dry_run": dry_run}, words.told(shown))

@@ -15,6 +15,7 @@ from billing.errors import BadInput
 
 if TYPE_CHECKING:
     from billing.flows.invoices.ordering import OrderedLine, ServiceDays
+    from billing.pricing import InvoiceDraft
 
 DAY = click.DateTime(["%Y-%m-%d"])
 _STATUSES = ("open", "paid", "void", "uncollectible")
@@ -81,8 +82,12 @@ def create(
         tax=TaxTerms(tax_class, tax_included or None),
     )
     own, policy = invoice_id or new_id(), session.runtime.policy
-    with session.engine.connect() as conn:  # tried, and rolled back
-        drafted = ordering.drafted(conn, order, now=session.now(), policy=policy).draft
+
+    def tried() -> "InvoiceDraft":
+        with session.engine.connect() as conn:  # and rolled back
+            return ordering.drafted(conn, order, now=session.now(), policy=policy).draft
+
+    drafted = session.with_taxes(tried)
     total, due = (Money(amount, drafted.currency) for amount in (drafted.total, drafted.due))
     words = f"invoice {total} to customer {customer_id}, of which {due} are due after credit"
     record: dict[str, Any] = {
@@ -105,12 +110,22 @@ def create(
         return
     talk(f"this will {words}")
     confirm("Issue the invoice?", yes=yes)
-    now, detail = session.now(), dict[str, Any]()
-    with session.audited("invoice.create", customer_id, reason, detail) as conn:
-        made = ordering.create(conn, order, own, now=now, policy=policy)
-        detail |= {"invoice": str(made.id), "amount": made.total, "currency": made.currency}
-    told = {"invoice_id": made.id, "number": made.number, "due": made.due, "credit": made.credit}
-    output.message({**record, **told}, f"invoice {made.number} of {total} is issued")
+    now = session.now()
+
+    def issued() -> dict[str, Any]:
+        detail: dict[str, Any] = {}
+        with session.audited("invoice.create", customer_id, reason, detail) as conn:
+            made = ordering.create(conn, order, own, now=now, policy=policy)
+            detail |= {"invoice": str(made.id), "amount": made.total, "currency": made.currency}
+        return {
+            "invoice_id": made.id,
+            "number": made.number,
+            "due": made.due,
+            "credit": made.credit,
+        }
+
+    told = session.with_taxes(issued)
+    output.message({**record, **told}, f"invoice {told['number']} of {total} is issued")
 
 
 def _line(typed: str, currency: str) -> "OrderedLine":

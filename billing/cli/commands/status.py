@@ -112,6 +112,7 @@ def _lines(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("dunning", _counts({f"rung {rung}": n for rung, n in figures["dunning"].items()})),
         ("parked", _counts(figures["parked"])),
         ("unknown", f"{figures['unknown_attempts']} attempts"),
+        ("taxes", _counts(figures["taxes"])),
         ("breaks", _counts({kind: n for kind, n in figures["breaks"].items() if n}) or "none"),
         ("open cycles", str(figures["cycles_open"])),
         ("ledger sum", _sums(figures["ledger_sum"])),

@@ -1,12 +1,14 @@
-"""`billing taxes`: what is owed where, and the rates that are published."""
+"""`billing taxes`: what is owed where, published rates, and what a provider didn't answer."""
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import click
 
+from billing.cli.options import reason_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import TAX_PAYABLE, TAX_RATES, TAX_TOTALS, plain
+from billing.cli.records import TAX_CALLS, TAX_PAYABLE, TAX_RATES, TAX_TOTALS, plain
 from billing.cli.session import Session
 
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -14,7 +16,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 
 @click.group()
 def taxes() -> None:
-    """Taxes by place, and their rates."""
+    """Taxes by place, their rates, and calls to the provider that computes them."""
 
 
 @taxes.command("report")
@@ -58,3 +60,35 @@ def rates(session: Session, output: Output) -> None:
     output.records(rows, TAX_RATES)
     if not rows:
         talk("no rate is published: `billing plans apply` publishes those of the catalog")
+
+
+@taxes.command("waiting")
+@output_option
+@click.pass_obj
+def waiting(session: Session, output: Output) -> None:
+    """List calls about taxes that have no answer, and what a provider refused to record.
+
+    An invoice waits for its calculation, and is never issued without it.
+    """
+    from billing.queries import taxes as queries
+
+    with session.connect() as conn:
+        found = queries.waiting(conn)
+    output.records([plain(each) for each in found], TAX_CALLS)
+    if not found:
+        talk("every call about taxes is answered")
+
+
+@taxes.command("retry")
+@click.argument("call", type=click.UUID)
+@reason_option
+@output_option
+@click.pass_obj
+def retry(session: Session, call: UUID, reason: str, output: Output) -> None:
+    """Let a record that the provider refused be sent again, once that is put right."""
+    from billing.flows.taxes import retrying
+
+    with session.audited("taxes.retry", call, reason) as conn:
+        known = retrying.retry(conn, call, session.now())
+    record = {"call_id": call, "kind": known.kind, "invoice_id": known.invoice_id}
+    output.message(record, f"the {known.kind} {call} is sent again by a worker")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
 from billing.flows.credit_notes.drafting import Asked, DraftedNote, drafted
-from billing.flows.cycles import crediting
+from billing.flows.cycles import crediting, tax_records
 from billing.flows.refunds import requesting
 from billing.ids import new_id
 from billing.ledger import recipes
@@ -99,6 +99,7 @@ def _write(
     )
     line_parts.add(conn, PartsOf.CREDIT_NOTE, note_id, invoice.id, made.taken.lines)
     tax_decisions.add_of_note(conn, _taxes(conn, made, note_id))
+    tax_records.credited(conn, invoice, note_id, draft, now)
     posting.post(
         conn,
         [

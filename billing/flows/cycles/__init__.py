@@ -16,6 +16,7 @@ __all__ = [
     "digest_repair",
     "earning",
     "ending",
+    "external_taxes",
     "held_terms",
     "holding",
     "issuing",
@@ -25,6 +26,7 @@ __all__ = [
     "recomputing",
     "serving",
     "skipping",
+    "tax_records",
     "taxing",
     "usage_alerts",
 ]

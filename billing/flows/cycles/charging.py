@@ -85,6 +85,19 @@ def facts_of_cycle(
     return held.tax.taxed(facts, [terms for _, terms in charged])
 
 
+def terms_of_charges(
+    subscription: Subscription,
+    plan: Plan,
+    version: PlanVersion,
+    scheduled: ScheduledPeriod,
+    policy: Policy,
+    held: Holdings,
+) -> Mapping[tuple[str, str], TaxTerms]:
+    """Return how the charges of a period are taxed, by source and item. Raises: NoPrice."""
+    charged = _charges(subscription, plan, version, scheduled, held, policy)
+    return {(charge.source, charge.item): terms for charge, terms in charged}
+
+
 def facts_of_usage(
     subscription: Subscription,
     usage: Sequence[tuple[Charge, TaxTerms]],

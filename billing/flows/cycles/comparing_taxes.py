@@ -18,6 +18,7 @@ from billing.store.promises.taxed import DecidedInvoice
 from billing.store.subscriptions import tax_facts
 from billing.store.subscriptions.tax_facts import CustomerTaxFacts, VatCheck
 from billing.tax import Buyer, TaxRequest, request_at
+from billing.tax.external import ExternalRequest, is_external
 
 _INVOICES_A_PAGE: Final = 1_000
 _PublishedRates = Sequence[tuple[TaxRate, datetime]]
@@ -61,6 +62,8 @@ def of_places(conn: Connection) -> Iterator[Finding]:
 def _buyer_of(invoice: DecidedInvoice) -> Buyer | None:
     """Return the buyer of a request; one that can't be read is a finding of its own."""
     try:
+        if is_external(invoice.request):
+            return ExternalRequest.from_document(invoice.request).buyer
         return TaxRequest.from_document(invoice.request).buyer
     except (ValueError, KeyError, TypeError):
         return None

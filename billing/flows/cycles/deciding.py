@@ -16,8 +16,8 @@ from billing.flows.cycles.charging import (
     facts_of_usage,
 )
 from billing.flows.cycles.earning import earned_first_at
+from billing.flows.cycles.external_taxes import TaxesToAsk, TaxesWanted, TaxUndecided
 from billing.flows.cycles.kept_bills import Bill, KeptBills
-from billing.flows.cycles.taxing import TaxUndecided
 from billing.flows.policy import Policy
 from billing.ids import derived_ids
 from billing.plans.currencies import charge_limit
@@ -102,6 +102,21 @@ class CannotOpen(Exception):
         super().__init__(f"{reason}: {told}")
 
 
+class WaitsForTaxes(CannotOpen):
+    """The next cycle is opened once the provider has answered what is `wanted` of it."""
+
+    def __init__(self, why: TaxesWanted) -> None:
+        super().__init__(ParkedReason.TAX_UNDECIDED, None, **why.facts)
+        self.wanted: TaxesToAsk = why.wanted
+
+
+def undecided(why: TaxUndecided) -> CannotOpen:
+    """Return why nothing is opened where the taxes aren't decided."""
+    if isinstance(why, TaxesWanted):
+        return WaitsForTaxes(why)
+    return CannotOpen(ParkedReason.TAX_UNDECIDED, None, **why.facts)
+
+
 def decide(
     subscription: Subscription,
     catalog: Mapping[str, Plan],
@@ -146,7 +161,7 @@ def decide(
         elif usage:
             billed = _bill(facts_of_usage(before, usage, policy, holds), subscription, now, policy)
     except TaxUndecided as why:
-        raise CannotOpen(ParkedReason.TAX_UNDECIDED, None, **why.facts) from why
+        raise undecided(why) from why
     if billed is None:
         arrears = arrears.without_charges()
         kind = _KIND_OF_NOTHING.get(kind, kind)

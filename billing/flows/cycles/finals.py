@@ -12,11 +12,11 @@ from billing.errors import BillingError
 from billing.flows.cycles import closing_usage, holding, issuing
 from billing.flows.cycles.arrears import Arrears, arrears_of
 from billing.flows.cycles.charging import Holdings, facts_of_usage
-from billing.flows.cycles.deciding import CannotOpen
+from billing.flows.cycles.deciding import CannotOpen, undecided
 from billing.flows.cycles.earning import earned_first_at
+from billing.flows.cycles.external_taxes import TaxUndecided
 from billing.flows.cycles.held_terms import ever_held
 from billing.flows.cycles.issuing import InSeries, Issued
-from billing.flows.cycles.taxing import TaxUndecided
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.meters import LATE_FOR
@@ -62,7 +62,7 @@ def bill_due(
         except OperationalError:
             raise
         except TaxUndecided as why:
-            unable.append((subscription, CannotOpen(ParkedReason.TAX_UNDECIDED, None, **why.facts)))
+            unable.append((subscription, undecided(why)))
             continue
         except (DBAPIError, BillingError, ValueError, LookupError) as error:
             words = f"{type(error).__name__}: {error}"

@@ -43,7 +43,11 @@ class BatchHoldings:
         grants = self.grants.get(subscription.customer_id, ())
         asked = self.changes.get(subscription.id, ())
         usage = self.usage.get(subscription.id, ())
-        tax = None if self.taxes is None else self.taxes.of(subscription.customer_id, now)
+        tax = (
+            None
+            if self.taxes is None
+            else self.taxes.of(subscription.customer_id, now, subscription.id)
+        )
         if not (held or grants or asked or discounts or usage):
             return NOTHING_HELD if tax is None else Holdings(tax=tax)
         in_currency = [

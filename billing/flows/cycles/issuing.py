@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.cycles import closing_usage, crediting
+from billing.flows.cycles import closing_usage, crediting, tax_records
 from billing.flows.cycles.recomputing import detail_of, tax_included, whole_price
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -78,6 +78,7 @@ def issue(conn: Connection, issued: Sequence[Issued], now: datetime) -> None:
         invoice_numbers.give(conn, series, numbers)
     invoices.add_discounts(conn, [row for each in issued for row in _discount_rows(each)])
     tax_decisions.add_taxes(conn, [row for each in issued for row in _tax_rows(each)])
+    tax_records.invoiced(conn, [(each.invoice_id, each.decision) for each in issued], now)
     payments.add(conn, [_payment_row(each, now) for each in issued if each.draft.due])
     crediting.write(conn, used)
     items.billed(conn, [charged for each in issued for charged in _charged_once(each)])

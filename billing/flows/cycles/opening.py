@@ -16,10 +16,18 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, ErrorCode, Unavailable
-from billing.flows.cycles import closing_usage, finals, held_terms, holding, issuing
+from billing.flows.cycles import (
+    closing_usage,
+    external_taxes,
+    finals,
+    held_terms,
+    holding,
+    issuing,
+)
 from billing.flows.cycles.collecting import collected_later
-from billing.flows.cycles.deciding import CannotOpen, Opening, decide
+from billing.flows.cycles.deciding import CannotOpen, Opening, WaitsForTaxes, decide
 from billing.flows.cycles.ending import end, is_over, is_unpaid, leave_unpaid
+from billing.flows.cycles.external_taxes import TaxesToAsk
 from billing.flows.cycles.finals import FinalUsage
 from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.kept_bills import KeptBills
@@ -37,7 +45,7 @@ from billing.rules.subscriptions import (
     after_open,
     after_resume,
 )
-from billing.store.payments import debts
+from billing.store.payments import debts, tax_calls
 from billing.store.subscriptions import changes, cycles, plans, segments, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.parking import NOT_PARKED, lock_decidable, parked_for
@@ -55,6 +63,8 @@ class Opened:
     """Those that became unpaid instead, because what was paid for is served."""
     billed: Sequence[FinalUsage] = ()
     """Whose usage was billed after their end, or is to be given back."""
+    waiting: Sequence[TaxesToAsk] = ()
+    """The taxes that a provider was not asked for before: their subscriptions wait for them."""
     clock_ahead_by: timedelta | None = None
     """By how much the caller's clock was ahead of the database's; nothing was opened then."""
 
@@ -87,7 +97,8 @@ class Opened:
     @property
     def seen(self) -> int:
         """How many subscriptions were due; 0 when nothing was."""
-        return self.opened + self.parked + self.canceled + len(self.unpaid) + len(self.billed)
+        others = len(self.unpaid) + len(self.billed) + len(self.waiting)
+        return self.opened + self.parked + self.canceled + others
 
 
 def open_due_cycles(
@@ -119,6 +130,9 @@ def open_due_cycles(
         openings, not_opened = _decide_all(conn, going_on, changes_of, now, policy)
         unable += not_opened
         unable += _write_all(conn, openings, now)
+        waiting = [why.wanted for _, why in unable if isinstance(why, WaitsForTaxes)]
+        _wait(conn, waiting, now, policy)
+        unable = [each for each in unable if not isinstance(each[1], WaitsForTaxes)]
         for subscription, why in unable:
             park(conn, subscription, now, why)
         for subscription in ended:
@@ -127,7 +141,17 @@ def open_due_cycles(
             leave_unpaid(conn, subscription, now)
     refused = {subscription.id for subscription, _ in unable}
     written = [opening for opening in openings if opening.subscription.id not in refused]
-    return Opened(written, unable, ended, unpaid, billed)
+    return Opened(written, unable, ended, unpaid, billed, waiting)
+
+
+def _wait(conn: Connection, wanted: Sequence[TaxesToAsk], now: datetime, policy: Policy) -> None:
+    """Let subscriptions wait for taxes: a worker asks for them, and they are due again then."""
+    new = [each for each in wanted if each.call_id is None]
+    rows = [external_taxes.call_row(each, now, policy.mode, waits=True) for each in new]
+    tax_calls.add(conn, rows)
+    known = [each.call_id for each in wanted if each.call_id is not None]
+    if known:
+        tax_calls.wait_for(conn, known)
 
 
 def _release_decidable(conn: Connection, now: datetime, limit: int) -> None:

@@ -14,6 +14,8 @@ from billing.rules.promises import Finding, FindingKind
 from billing.store.promises import taxed
 from billing.store.promises.invoiced import Invoiced
 from billing.tax import TaxDecision, TaxRequest, Undecided, read_response, table_decision
+from billing.tax.decisions import external_decision
+from billing.tax.external import ExternalAnswer, ExternalRequest, answers, is_external
 
 _ROWS_A_FETCH: Final = 2_000
 
@@ -33,6 +35,8 @@ def _differing(
     decision: TaxDecision, at: datetime, published: Sequence[tuple[TaxRate, datetime]]
 ) -> str | None:
     try:
+        if is_external(decision.request):
+            return _of_provider(decision)
         request = TaxRequest.from_document(decision.request)
         computed = table_decision(request)
     except (Undecided, ValueError, KeyError, TypeError) as error:
@@ -41,6 +45,19 @@ def _differing(
         if getattr(computed, name) != getattr(decision, name):
             return name
     return None if against_rates(request, at, published) else "rates"
+
+
+def _of_provider(decision: TaxDecision) -> str | None:
+    """Return what of a decision isn't as the provider's answer has it. Raises as they are read."""
+    request = ExternalRequest.from_document(decision.request)
+    answer = ExternalAnswer.from_document(decision.response)
+    if answer.document() != decision.response or not answers(answer, request):
+        return "response"
+    computed = external_decision(decision.id, decision.request, answer)
+    for name in TaxDecision.__dataclass_fields__:
+        if name != "id" and getattr(computed, name) != getattr(decision, name):
+            return name
+    return None
 
 
 def stored_taxes(row: Invoiced) -> list[tuple[Any, ...]]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.cycles import crediting
+from billing.flows.cycles import crediting, tax_records
 from billing.flows.cycles import recognition as earning
 from billing.flows.cycles.recognition import Earned
 from billing.flows.payments.subscription_status import end_subscription
@@ -182,6 +182,7 @@ def void(
     )
     invoice_id = _owed(payment)
     invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.VOID, now)
+    tax_records.voided(conn, invoice_id, payment.currency, now)
     key = keys.invoice_issued(invoice_id)
     posting.reverse(conn, key, recipes.invoice_voided, effective_at=now)
     crediting.give_back(conn, invoice_id, now, actor)

@@ -12,6 +12,7 @@ from billing.flows.service.idempotency import DONE, MADE, KeyedAnswer
 from billing.flows.service.views import View
 from billing.flows.subscriptions import changing
 from billing.flows.subscriptions.changed_terms import ChangeOrder
+from billing.flows.taxes.asking import with_taxes
 from billing.ids import derived_id
 from billing.queries.subscriptions import find_subscription
 from billing.rules.item_changes import ChangeAsked
@@ -24,11 +25,15 @@ class ChangeApi(Audited):
     def quote_change(self, reference: str, order: ChangeOrder) -> View:
         """Return what a change would do, and change nothing. Raises as `change_items`."""
         context = self.context
-        with context.engine.connect() as conn:
-            quote = changing.quote(
-                conn, reference, order, now=context.clock.now(), policy=context.policy
-            )
-            return change_views.quoted(quote)
+
+        def quoted() -> View:
+            with context.engine.connect() as conn:
+                quote = changing.quote(
+                    conn, reference, order, now=context.clock.now(), policy=context.policy
+                )
+                return change_views.quoted(quote)
+
+        return with_taxes(context, quoted)
 
     def change_items(
         self,
@@ -66,7 +71,7 @@ class ChangeApi(Audited):
             self._audit(conn, caller, action, found.id, why, {"change_id": str(change_id)})
             return KeyedAnswer(MADE, change_views.quoted(quote, change_id))
 
-        return self._once(caller, key, action, given, work)
+        return with_taxes(self.context, lambda: self._once(caller, key, action, given, work))
 
     def withdraw_change(
         self, caller: Caller, key: str, reference: str, change_id: UUID, *, why: str

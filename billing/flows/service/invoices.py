@@ -13,6 +13,7 @@ from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import DONE, MADE, KeyedAnswer
 from billing.flows.service.lookup import existing_invoice
+from billing.flows.taxes.asking import with_taxes
 from billing.plans.taxes import USUAL_TAX
 
 
@@ -46,7 +47,9 @@ class InvoiceApi(Audited):
             self._audit(conn, caller, "invoice.create", subject, reason, told)
             return KeyedAnswer(MADE, views.invoice(made))
 
-        return self._making(caller, key, "invoices.create", given, work)
+        return with_taxes(
+            self.context, lambda: self._making(caller, key, "invoices.create", given, work)
+        )
 
     def buy(self, caller: Caller, key: str, order: TopUpOrder) -> KeyedAnswer:
         """Issue the invoice of credit that a customer buys, which a worker collects. 201.

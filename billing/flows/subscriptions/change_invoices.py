@@ -12,7 +12,7 @@ from billing.errors import Conflict, ErrorCode
 from billing.flows.credit_notes import drafting, issuing
 from billing.flows.credit_notes.drafting import Asked, DraftedNote, NotCreditable
 from billing.flows.cycles import crediting, held_terms
-from billing.flows.cycles.charging import facts_of_cycle
+from billing.flows.cycles.charging import Holdings, facts_of_cycle, terms_of_charges
 from billing.flows.cycles.holding import BatchHoldings
 from billing.flows.policy import Policy
 from billing.flows.refunds.requesting import NotRefundable
@@ -75,14 +75,34 @@ class RunningPeriod:
     at: datetime
 
     def facts(self, held: HeldTerms, version: PlanVersion, plan: Plan) -> Facts:
-        """Return the facts that the whole period would have with what is held."""
-        changed, holds = held_terms.with_quantities(
+        """Return the facts that the whole period would have with what is held.
+
+        What a provider would tax them with isn't asked: nothing is invoiced by them.
+        """
+        changed, holds = self._holding(held, version)
+        if holds.tax is not None and holds.tax.by_provider:
+            holds = replace(holds, tax=None)
+        return facts_of_cycle(changed, plan, version, self.scheduled, self.policy, holds)
+
+    def taxed(self, facts: Facts, held: HeldTerms, version: PlanVersion, plan: Plan) -> Facts:
+        """Return the facts of what is charged of the period with the taxes of a provider.
+
+        Those by the catalog's rates are there already. Raises: TaxUndecided.
+        """
+        changed, holds = self._holding(held, version)
+        if holds.tax is None or not holds.tax.by_provider:
+            return facts
+        terms = terms_of_charges(changed, plan, version, self.scheduled, self.policy, holds)
+        of_each = [terms[charge.source, charge.item] for charge in facts.charges]
+        return holds.tax.taxed(facts, of_each)
+
+    def _holding(self, held: HeldTerms, version: PlanVersion) -> tuple[Subscription, Holdings]:
+        return held_terms.with_quantities(
             held_terms.with_plan(self.subscription, held),
             replace(self.batch.of(self.subscription, self.at), addons=self.batch.addons),
             held,
             version,
         )
-        return facts_of_cycle(changed, plan, version, self.scheduled, self.policy, holds)
 
 
 def running(

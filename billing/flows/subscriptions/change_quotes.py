@@ -320,10 +320,13 @@ def _costs(
     cost = cost_of_change(subscription, charged, before, after, period.scheduled.period, at)
     gives_back = asking.gives_back if cost.facts is None else TO_CREDIT
     notes = quoted_notes(conn, cost.returns, gives_back, change_id, at)
-    if cost.facts is None or not notes:
-        return cost.facts, notes
+    if cost.facts is None:
+        return None, notes
+    facts = period.taxed(cost.facts, terms.after, terms.version, terms.plan)
+    if not notes:
+        return facts, notes
     give_to(batch, subscription.customer_id, notes, now)
-    return replace(cost.facts, credit=batch.of(subscription, now).credit), notes
+    return replace(facts, credit=batch.of(subscription, now).credit), notes
 
 
 # --- the quote ----------------------------------------------------------------------------------

@@ -19,7 +19,14 @@ from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import AttemptKind, AttemptOutcome, CallKind, State
-from billing.store.payments import attempts, credit, invoices, provider_calls, tax_decisions
+from billing.store.payments import (
+    attempts,
+    credit,
+    invoices,
+    provider_calls,
+    tax_calls,
+    tax_decisions,
+)
 from billing.store.payments.attempts import Attempt
 from billing.store.payments.invoices import InvoiceLine
 from billing.store.payments.payments import Payment
@@ -89,6 +96,20 @@ class TaxFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TaxCallFacts:
+    """What a provider was asked for the taxes of an invoice, or is told of it, and how far that is.
+
+    `provider_ref` is what the provider calls it, `why` what it said against it.
+    """
+
+    kind: str
+    state: str
+    provider: str
+    provider_ref: str | None
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CreditUsed:
     """What one grant of credit pays of an invoice."""
 
@@ -115,6 +136,7 @@ class InvoiceFacts:
     usage: tuple[UsageBilled, ...]
     coupons: tuple[CouponUsed, ...]
     taxes: tuple[TaxFacts, ...]
+    tax_calls: tuple[TaxCallFacts, ...]
     status: InvoiceStatus
     resolved_at: datetime | None
     payment_id: UUID | None
@@ -231,6 +253,12 @@ def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
                 Money(each.amount, currency),
             )
             for each in tax_decisions.of_invoice(conn, invoice.id)
+        ),
+        tax_calls=tuple(
+            TaxCallFacts(
+                each.kind, each.state, each.provider, each.provider_ref, each.error_message
+            )
+            for each in tax_calls.of_invoice(conn, invoice.id)
         ),
         status=invoice.status,
         resolved_at=invoice.resolved_at,

@@ -14,7 +14,7 @@ from billing.rules.item_changes import HeldTerms, held_at_start
 from billing.rules.money import Money
 from billing.rules.periods import Kind, to_local
 from billing.rules.subscriptions import Status, comes_first, is_paused, unpaid_from
-from billing.store.payments import payment_steps
+from billing.store.payments import payment_steps, tax_calls
 from billing.store.subscriptions import changes, item_changes, items, plans
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -27,6 +27,16 @@ class ParkedFacts:
     reason: str | None
     error: str | None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaxesAsked:
+    """Taxes that a provider was asked for and hasn't computed yet; `why` is what it said last."""
+
+    provider: str
+    asked_at: datetime
+    sends: int
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,8 @@ class StandingFacts:
     """Invoices of before whose payments are still tried."""
     opens_at: datetime | None = None
     """When its next cycle is opened: later than its period begins where usage has to arrive."""
+    taxes: TaxesAsked | None = None
+    """What its next cycle waits for, because a provider computes its taxes."""
 
     @property
     def is_due(self) -> bool:
@@ -107,7 +119,15 @@ def standing_facts(conn: Connection, subscription: Subscription, now: datetime) 
         unpaid_from=unpaid_from(changes.of(conn, subscription.id)),
         collecting=payment_steps.collecting(conn, subscription.id),
         opens_at=subscription.opens_at,
+        taxes=_taxes(conn, subscription.id),
     )
+
+
+def _taxes(conn: Connection, subscription_id: UUID) -> TaxesAsked | None:
+    call = tax_calls.waited_for(conn, subscription_id)
+    if call is None:
+        return None
+    return TaxesAsked(call.provider, call.asked_at, call.sends, call.error_message)
 
 
 def next_period_facts(conn: Connection, subscription: Subscription) -> NextPeriodFacts | None:

@@ -16,6 +16,7 @@ __all__ = [
     "provider_calls",
     "recognition",
     "refunds",
+    "tax_calls",
     "tax_decisions",
     "top_ups",
 ]

@@ -21,7 +21,10 @@ RENEWAL_OVERDUE = check(
     """
     SELECT id, next_n, coalesce(opens_at, usage_due_at) AS renews_at FROM subscriptions
      WHERE parked_at IS NULL AND (opens_at IS NOT NULL AND opens_at <= :overdue
-           OR usage_due_at IS NOT NULL AND usage_due_at <= :overdue)""",
+           OR usage_due_at IS NOT NULL AND usage_due_at <= :overdue)
+       AND NOT EXISTS (SELECT FROM tax_calls w
+                        WHERE w.subscription_id = subscriptions.id AND w.waits
+                          AND w.state = 'open')""",
     "renews_at, id",
 )
 

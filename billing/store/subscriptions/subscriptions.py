@@ -18,7 +18,12 @@ from billing.rules.subscriptions import EndedBy, Status, SubscriptionEventKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
 from billing.store.rows import names_of, reader
-from billing.store.tables import provider_customers, subscription_events, subscriptions
+from billing.store.tables import (
+    provider_customers,
+    subscription_events,
+    subscriptions,
+    tax_calls,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +218,14 @@ def _query() -> Select[Any]:
     return select(*(subscriptions.c[name] for name in _COLUMNS))
 
 
-DUE = (
+def _decided(query: Select[Any]) -> Select[Any]:
+    """Return a query without those that wait for taxes of a provider."""
+    theirs = tax_calls.c.subscription_id == subscriptions.c.id
+    open_ = tax_calls.c.waits & (tax_calls.c.state == "open")
+    return query.where(~select(tax_calls.c.id).where(theirs, open_).exists())
+
+
+DUE = _decided(
     _query()
     .where(
         subscriptions.c.parked_at.is_(None),
@@ -224,7 +236,7 @@ DUE = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True, key_share=True)
 )
-FINAL = (
+FINAL = _decided(
     _query()
     .where(
         subscriptions.c.parked_at.is_(None),

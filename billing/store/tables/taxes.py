@@ -1,4 +1,4 @@
-"""Tables of taxes: rates, where customers are, decisions, and what invoices bear."""
+"""Tables of taxes: rates, where customers are, decisions, what invoices bear, and calls."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Computed, Date, Integer, SmallInteger, Table
 from sqlalchemy.dialects.postgresql import JSONB
@@ -91,4 +91,35 @@ invoice_taxes = Table(
     text("reason", nullable=False),
     Column("base", BigInteger, nullable=False),
     Column("amount", BigInteger, nullable=False),
+)
+
+tax_calls = Table(
+    "tax_calls",
+    metadata,
+    identifier("id", primary_key=True),
+    text("kind", nullable=False),
+    text("provider", nullable=False),
+    identifier("customer_id", nullable=False),
+    identifier("subscription_id"),
+    Column("waits", Boolean, nullable=False, server_default="false"),
+    identifier("invoice_id"),
+    identifier("note_id"),
+    identifier("follows_id"),
+    text("reference"),
+    text("request", nullable=False),
+    text("idempotency_key", nullable=False),
+    text("state", nullable=False, server_default="open"),
+    instant("asked_at", nullable=False),
+    instant("ended_at"),
+    text("answer"),
+    text("provider_ref"),
+    identifier("decision_id"),
+    text("refusal"),
+    Column("sends", Integer, nullable=False, server_default="0"),
+    instant("unknown_since"),
+    text("error_class"),
+    text("error_message"),
+    instant("next_attempt_at"),
+    instant("dispatch_after", nullable=False),
+    instant("lease_until"),
 )

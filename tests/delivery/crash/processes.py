@@ -24,10 +24,10 @@ from billing import crash_points
 from billing.crash_points import CrashPoint
 from billing.gateway import transport
 from billing.store import due_work
-from billing.workers.daemons import charges, refunds
+from billing.workers.daemons import charges, refunds, taxes
 from billing.workers.daemons.scheduler import Scheduler, Tick
 from billing.workers.daemons.webhooks import Webhooks
-from billing.workers.runtime.broker import CHARGE_ACTOR, CHARGES
+from billing.workers.runtime.broker import CHARGE_ACTOR, CHARGES, TAX_ACTOR
 from tests.scenarios.world import World, WorldRuntime
 from tests.waiting import until
 
@@ -224,7 +224,7 @@ def restarted(world: World) -> None:
     webhooks = Webhooks(world.runtime, world.metrics)
     for _ in range(ROUNDS):
         did = scheduler.tick()
-        worked = _drained(world)
+        worked = drained(world)
         handled = webhooks.handle_due()
         with world.engine.connect() as conn:
             quiet = due_work.nothing_due(conn, world.now)
@@ -234,15 +234,22 @@ def restarted(world: World) -> None:
     raise AssertionError("something stays due")
 
 
-def _drained(world: World) -> int:
+def _do(world: World, actor: str, row_id: UUID) -> None:
+    if actor == TAX_ACTOR:
+        taxes.send(world.runtime, row_id)
+        return
+    job: Any = charges.charge if actor == CHARGE_ACTOR else refunds.refund
+    job(world.runtime, world.metrics, row_id)
+
+
+def drained(world: World) -> int:
     """Do what is in the queue, in this thread; return how many messages that were."""
     broker = world.runtime.broker
     broker.maintenance_chance, broker.heartbeat_timeout = 1_000_000, 1
     consumer = broker.consume(CHARGES, timeout=1)
     done = 0
     while (message := next(consumer)) is not None:
-        job: Any = charges.charge if message.actor_name == CHARGE_ACTOR else refunds.refund
-        job(world.runtime, world.metrics, UUID(message.args[0]))
+        _do(world, message.actor_name, UUID(message.args[0]))
         consumer.ack(message)
         done += 1
     consumer.close()

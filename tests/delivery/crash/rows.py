@@ -78,6 +78,8 @@ WORDS: Final[Mapping[str, str]] = {
     "vat_lookups": "'look-up of a VAT id' ||"
     " CASE WHEN held_until > :wall THEN ', held' ELSE '' END",
     "tax_decisions": "'tax decision'",
+    "tax_calls": f"'call about taxes, ' || kind || ', ' || state || {_DUE} || {_HELD} ||"
+    " CASE WHEN invoice_id IS NOT NULL AND kind = 'calculation' THEN ', used' ELSE '' END",
     "audit_log": "'audit line ' || action",
     "subscription_events": "'usage alert'",
     "usage_totals": "'usage of a period'",
@@ -106,6 +108,7 @@ _NOTICED: Final[Mapping[str, str]] = {
     "subscriptions": "concat(next_n, renews_at)",
     "provider_customers": "concat(payment_method_id)",
     "provider_calls": "concat(error_class)",
+    "tax_calls": "concat(sends, error_class)",
     "vat_lookups": "concat(next_at, failures)",
 }
 _KEYS: Final = text(
