@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 50
 _A_FETCH: Final = 1_000
+_NUMBERS_END: Final = 2**63
 # A cell that begins so is a formula to a spreadsheet.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -84,6 +85,7 @@ class ListPage:
     forward: bool = False
     always: Mapping[str, object] | None = None
     section: str = ""
+    key: Callable[[str], UUID | int] = UUID
 
     @property
     def cursor(self) -> str:
@@ -176,7 +178,11 @@ def _for_csv(value: object) -> object:
 
 
 def _read(
-    listing: ListPage, conn: Connection, asked: Mapping[str, object], limit: int, at: UUID | None
+    listing: ListPage,
+    conn: Connection,
+    asked: Mapping[str, object],
+    limit: int,
+    at: UUID | int | None,
 ) -> list[Any]:
     found: dict[str, Any] = {**(listing.always or {}), **asked, listing.cursor: at, "limit": limit}
     if not listing.forward:
@@ -190,12 +196,15 @@ def _asked(listing: ListPage, conn: Connection, visit: Visit) -> dict[str, objec
     return {each.name: each.value(conn, visit.query.get(each.name)) for each in listing.filters}
 
 
-def _cursor(listing: ListPage, visit: Visit) -> UUID | None:
+def _cursor(listing: ListPage, visit: Visit) -> UUID | int | None:
     typed = visit.query.get(listing.cursor)
     try:
-        return UUID(typed) if typed else None
+        found = listing.key(typed) if typed else None
     except ValueError:
         raise BadInput("it is no id", where=listing.cursor) from None
+    if isinstance(found, int) and not 0 < found < _NUMBERS_END:
+        raise BadInput("it is no id", where=listing.cursor)
+    return found
 
 
 # --- cells --------------------------------------------------------------------------------------

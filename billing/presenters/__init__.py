@@ -1,6 +1,7 @@
 """Sentences from facts, the same for every reader: pure, each noun a file."""
 
 __all__ = [
+    "acts",
     "break_causes",
     "break_notes",
     "break_sides",

@@ -17,6 +17,7 @@ from billing.store.payments.disputes import Dispute
 from billing.store.payments.disputes import get as dispute
 from billing.store.payments.disputes import page as disputes
 from billing.store.payments.payment_history import transitions
+from billing.store.payments.payments import Payment
 from billing.store.payments.payments import get as payment
 from billing.store.payments.payments import of_invoice as payment_of_invoice
 from billing.store.payments.provider_calls import UNKNOWN_ATTEMPT
@@ -26,6 +27,7 @@ __all__ = [
     "Dispute",
     "DisputeState",
     "ListedPayment",
+    "Payment",
     "attempts_of",
     "dispute",
     "disputes",

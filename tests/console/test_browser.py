@@ -49,6 +49,9 @@ def addresses(office: Office, scene: Scene) -> Mapping[str, str]:
         "close": "/console/close?month=2026-01",
         "prove": "/console/close/prove",
         "entry": "/console/entries/1",
+        "audit": "/console/audit",
+        "cancel": f"/console/subscriptions/{scene.ada.subscription_id}/cancel?when=now",
+        "refund": f"/console/payments/{office.world.payment(scene.ada, 0).id}/refund",
         "search": "/console/search?q=4242",
         "nothing": "/console/search?q=nobody%40example.com",
     }

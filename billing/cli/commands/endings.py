@@ -12,11 +12,9 @@ from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput
 from billing.rules.credit_notes import Destination
-from billing.rules.money import Money
 
 if TYPE_CHECKING:
     from billing.flows.subscriptions.change_invoices import QuotedNote
-    from billing.flows.subscriptions.lifecycle import CancelPlan
 
 CIVIL_TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -67,6 +65,7 @@ def cancel(
 ) -> None:
     """Cancel a subscription, at once, when its open period ends, or on a date."""
     from billing.flows.subscriptions import lifecycle
+    from billing.presenters import acts
 
     if (when is None) is (on is None):
         raise BadInput("say when to cancel", remedy="add --now or --at-period-end, or --on DATE")
@@ -83,7 +82,7 @@ def cancel(
             gives_back=gives_back,
             policy=session.runtime.policy,
         )
-    words = _cancel_words(plan, forgive=forgive)
+    words = acts.cancel(plan, forgive=forgive)
     if not dry_run:
         talk(f"this will {words}")
         confirm("Cancel it?", yes=yes)
@@ -102,23 +101,6 @@ def cancel(
     told = done("cancel", subscription_id, dry_run=dry_run, words=words)
     told["credit_notes"] = [_note(each) for each in plan.notes]
     output.message(told, f"would {words}" if dry_run else f"done: {words}")
-
-
-def _cancel_words(plan: "CancelPlan", *, forgive: bool) -> str:
-    """Return in words what canceling does."""
-    subscription_id = plan.subscription_id
-    if plan.ends_at is not None:
-        return f"cancel subscription {subscription_id} at {plan.ends_at:%Y-%m-%d %H:%M} UTC"
-    words = f"cancel subscription {subscription_id} ({plan.status}) now"
-    if plan.voided:
-        words += f" and void {plan.voided} invoice(s) that are not collected"
-    if plan.served:
-        words += ", forgiving" if forgive else ", billing"
-        words += " the periods that were served and not billed yet"
-    for note in map(_note, plan.notes):
-        goes = "becomes credit" if note["destination"] == "credit" else "is refunded"
-        words += f"; {Money(note['total'], note['currency'])} of invoice {note['invoice']} {goes}"
-    return words
 
 
 def _note(quoted: "QuotedNote") -> dict[str, Any]:

@@ -140,6 +140,7 @@ def _find(conn: "Connection", reference: str) -> "Parked":
 def _preview(session: Session, row: "Parked", missed: "Missed | None") -> str:
     """Return in words what releasing does. Raises: BadInput, Conflict."""
     from billing.flows.subscriptions import releasing
+    from billing.presenters import acts
 
     if row.kind == "payment":
         if missed is not None:
@@ -147,15 +148,7 @@ def _preview(session: Session, row: "Parked", missed: "Missed | None") -> str:
         return f"release payment {row.id} and try it again now"
     with session.connect() as conn:
         plan = releasing.plan_release(conn, row.id, missed=missed, now=session.now())
-    if plan.ends_at is not None:
-        ends = f"{plan.ends_at:%Y-%m-%d %H:%M} UTC"
-        return f"release subscription {row.id}, which then ends: it was to end at {ends}"
-    if missed == "bill":
-        return f"release subscription {row.id} and bill {plan.begun} period(s) now"
-    if missed == "skip":
-        return f"release subscription {row.id} and pass over {plan.over} missed period(s) unbilled"
-    left = f"{plan.over} missed period(s) are left to its catch-up policy"
-    return f"release subscription {row.id}; {left}"
+    return acts.release(plan)
 
 
 def _became_of(released: "Released") -> str:

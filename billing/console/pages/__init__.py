@@ -3,6 +3,8 @@
 from typing import Final
 
 from billing.console.pages import (
+    acts,
+    audit,
     breaks,
     close,
     customers,
@@ -27,6 +29,8 @@ PAGES: Final[tuple[ConsolePage, ...]] = (
     *payments.PAGES,
     *invoices.PAGES,
     *entries.PAGES,
+    *acts.PAGES,
+    *audit.PAGES,
     *breaks.PAGES,
     *close.PAGES,
 )

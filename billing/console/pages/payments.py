@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from billing.console import references, tables, words
+from billing.console import links, references, tables, words
 from billing.console.pages import lists
 from billing.console.tables import Cell, PageTable
 from billing.console.visits import ConsolePage, Visit
@@ -17,6 +17,7 @@ from billing.presenters import explain as explained
 from billing.queries import payments, refunds
 from billing.queries.explain import explain_payment
 from billing.queries.payments import ListedPayment
+from billing.rules.payments import State
 
 
 def _payment(visit: Visit) -> Response:
@@ -30,6 +31,7 @@ def _payment(visit: Visit) -> Response:
             section="payments",
             row=row,
             facts=_facts(row),
+            acts=_acts(row),
             sections=sections,
             attempts=_attempts(conn, found),
             history=_history(conn, found),
@@ -55,6 +57,18 @@ def _facts(row: ListedPayment) -> list[tuple[str, Cell]]:
         ("parked because", tables.plain(row.parked_error)),
         ("id", Cell(str(row.id))),
     ]  # fmt: skip
+
+
+def _acts(row: ListedPayment) -> list[tuple[str, str]]:
+    """Return what can be done to a payment now, and where that is previewed."""
+    able = {
+        "refund": row.amount_captured > row.amount_refunded,
+        "retry": row.state in (State.CREATED, State.FAILED) and row.parked_at is None,
+        "release": row.parked_at is not None,
+    }
+    words = {"refund": "Give money back", "retry": "Try it again now", "release": "Release it"}
+    address = links.to("payment", row.id)
+    return [(words[name], f"{address}/{name}") for name in able if able[name]]
 
 
 def _attempts(conn: Connection, payment_id: UUID) -> PageTable:

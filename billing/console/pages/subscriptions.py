@@ -16,6 +16,7 @@ from billing.queries import subscriptions
 from billing.queries.explain import explain_subscription
 from billing.queries.subscriptions import ListedCycle, ListedSubscription
 from billing.queries.timeline import timeline
+from billing.rules.subscriptions import Status
 
 _CYCLES: Final = 24
 _LINES: Final = 200
@@ -38,6 +39,7 @@ def _subscription(visit: Visit) -> Response:
         section="subscriptions",
         row=row,
         facts=_facts(row),
+        acts=_acts(row),
         sections=sections,
         items=PageTable(
             ("item", "quantity", "add-on", "billed in"),
@@ -79,6 +81,20 @@ def _facts(row: ListedSubscription) -> list[tuple[str, Cell]]:
     if row.parked_at is not None:
         told.insert(3, ("parked", Cell(words.text(why), tone="danger")))
     return told
+
+
+def _acts(row: ListedSubscription) -> list[tuple[str, str]]:
+    """Return what can be done to a subscription now, and where that is previewed."""
+    goes_on = row.status not in (Status.CANCELED, Status.PAUSED, Status.UNPAID)
+    able = {
+        "cancel": row.status is not Status.CANCELED,
+        "pause": goes_on and row.cancels_at is None,
+        "resume": row.status in (Status.PAUSED, Status.UNPAID) or row.cancels_at is not None,
+        "release": row.parked_at is not None,
+    }
+    words = {"cancel": "Cancel", "pause": "Pause", "resume": "Let it go on", "release": "Release"}
+    address = links.to("subscription", row.id)
+    return [(words[name], f"{address}/{name}") for name in able if able[name]]
 
 
 def _cycle(row: ListedCycle) -> tuple[Cell, ...]:

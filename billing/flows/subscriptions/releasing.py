@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from billing.crash_points import CrashPoint, marked
@@ -32,6 +32,7 @@ from billing.store.payments import payments
 from billing.store.subscriptions import changes, plans, subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
 from billing.store.subscriptions.subscriptions import Subscription
+from billing.store.transactions import Transactions
 
 Missed = Literal["bill", "skip"]
 
@@ -61,7 +62,7 @@ class ReleasePlan:
     begun: int
 
 
-def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
+def release_payment(engine: Transactions, payment_id: UUID, *, now: datetime) -> None:
     """Release a parked payment, with an attempt now. Raises `Conflict` when it isn't parked.
 
     An authorised payment is captured, if that was asked for, or else voided.
@@ -90,7 +91,7 @@ def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
 
 
 def release_subscription(
-    engine: Engine,
+    engine: Transactions,
     reference: str,
     *,
     missed: Missed | None,
