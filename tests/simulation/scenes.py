@@ -432,7 +432,13 @@ def kept(chance: Random, arrival: Event) -> tuple[Event, Sequence[Event]]:
     products = [each for each in _COUNTED if other_plans(each, _currency(each))]
     arrival = _sold_as(chance, arrival, products)
     arrival = replace(arrival, card=PAYS, currency=_currency(PRODUCTS[arrival.plan]))
-    others = [each.code for each in other_plans(PRODUCTS[arrival.plan], arrival.currency)]
+    product = PRODUCTS[arrival.plan]
+    others = [
+        each.code
+        for each in other_plans(product, arrival.currency)
+        if each.is_counted and (each.seats is None) == (product.seats is None)
+    ]
+    others = others or [each.code for each in other_plans(product, arrival.currency)]
     at = arrival.at + chance.choice((20, 30)) * HOUR
     then = chance.choice(("now", LATER, ""))
     asked = [Event(at, "change", arrival.who, quantity=0, plan=chance.choice(others), then=then)]

@@ -70,6 +70,7 @@ IN_DOLLARS: Final[Json] = {
     "exchange_rates": {"jpy:usd": "0.0067", "kwd:usd": "3.2545"},
 }
 PATIENCE: Final = timedelta(days=4)  # an unknown outcome is decided when its key has expired
+HURRIES: Final = 6  # short steps of time in a row, while somebody waits
 ENDLESS: Final = 50_000  # jobs of one process at one instant: more than any story has
 
 
@@ -332,11 +333,17 @@ class Simulation:
             return due_work.next_due_instant(conn)
 
     def _let_time_pass(self, moment: datetime) -> None:
-        """Go from one due instant to the next until a moment, and let processes work at each."""
+        """Go from one due instant to the next until a moment, and let processes work at each.
+
+        Whoever asks for something isn't left waiting for days, but for a while.
+        """
+        hurries = HURRIES
         while self.now < moment:
             due = self._due()
             step = timedelta(seconds=self.chance.choice((20, 130, 600, 1800)))
-            if due is not None and due > self.now:
+            if hurries and any(is_free(each) and each.waiting for each in self.askers):
+                hurries -= 1
+            elif due is not None and due > self.now:
                 step += due - self.now
             elif due is None:
                 step = moment - self.now
