@@ -182,9 +182,9 @@ def kept(
     """Return what lends a copy of a database to test after test, by the name of the database."""
     made: dict[str, Kept] = {}
 
-    def of(template: str, begin: Callable[[str], None] = lambda _: None) -> Kept:
+    def of(template: str, *last: sql.SQL) -> Kept:
         if template not in made:
-            made[template] = Kept(copies(template), pg_server.url, begin)
+            made[template] = Kept(copies(template), pg_server.url, *last)
         return made[template]
 
     yield of

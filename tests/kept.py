@@ -43,7 +43,7 @@ _OTHERS: Final = """
 _RESTORE: Final = """
     CREATE FUNCTION pg_temp.restore(kept_since bigint) RETURNS bigint LANGUAGE plpgsql AS $body$
     DECLARE kept_deleted bigint; kept_total bigint := 0;
-    BEGIN {steps} RETURN kept_total; END $body$"""
+    BEGIN {steps} {last}; RETURN kept_total; END $body$"""
 _EMPTY: Final = """
     DELETE FROM {table};
     GET DIAGNOSTICS kept_deleted = ROW_COUNT; kept_total := kept_total + kept_deleted;"""
@@ -54,13 +54,14 @@ _REFILL: Final = f"""
         INSERT INTO {{table}} ({{columns}}) OVERRIDING SYSTEM VALUE
         SELECT {{columns}} FROM {{copy}};
     END IF;"""
+_NOTHING: Final = sql.SQL("NULL")
 _RESET: Final = "PERFORM setval({sequence}, {value}, {used});"
 
 
 class _Keeper:
     """Puts the rows of one database back as they were when it began."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, last: sql.SQL) -> None:
         self._conn: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True)
         self._conn.prepare_threshold = 0
         self._since = 0
@@ -69,7 +70,7 @@ class _Keeper:
         self._conn.execute("SET session_replication_role = replica")
         always = "UPDATE pg_trigger SET tgenabled = 'O' WHERE tgenabled = 'A' RETURNING oid"
         oids = [row[0] for row in self._conn.execute(always)]
-        self._define_restore()
+        self._define_restore(last)
         self._restore()
         self._conn.execute("UPDATE pg_trigger SET tgenabled = 'A' WHERE oid = ANY (%s)", [oids])
         self._restore()
@@ -107,7 +108,7 @@ class _Keeper:
         assert row is not None
         return tuple(row)
 
-    def _define_restore(self) -> None:
+    def _define_restore(self, last: sql.SQL) -> None:
         tables = self._conn.execute(_TABLES).fetchall()
         steps = [
             self._step(sql.Identifier(schema, name), columns, f"kept_{number}")
@@ -118,7 +119,8 @@ class _Keeper:
             steps.append(
                 sql.SQL(_RESET).format(sequence=sequence, value=value, used=sql.Literal(used))
             )
-        self._conn.execute(sql.SQL(_RESTORE).format(steps=sql.SQL("\n").join(steps)))
+        parts = {"steps": sql.SQL("\n").join(steps), "last": last}
+        self._conn.execute(sql.SQL(_RESTORE).format(**parts))
 
     def _step(self, table: sql.Identifier, columns: Sequence[str], copy: str) -> sql.Composed:
         counted = self._conn.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
@@ -138,13 +140,14 @@ class _Keeper:
 class Kept:
     """Lends a copy of a database to test after test, to one at a time.
 
-    `begin` does what a copy needs, given its URL, before the first test has it.
+    `last` is a statement without which a copy is no good: it is executed before every test, when
+    the rows are as they were.
     """
 
     def __init__(
-        self, copies: Copies, url_of: Callable[[str], str], begin: Callable[[str], None]
+        self, copies: Copies, url_of: Callable[[str], str], last: sql.SQL = _NOTHING
     ) -> None:
-        self._copies, self._url_of, self._begin_copy = copies, url_of, begin
+        self._copies, self._url_of, self._last = copies, url_of, last
         self._held = ExitStack()
         self._keeper: _Keeper | None = None
         self._name, self._uses = "", 0
@@ -166,8 +169,7 @@ class Kept:
     def _begin(self) -> _Keeper:
         self._name, self._uses = self._held.enter_context(self._copies.copied()), 0
         url = self._url_of(self._name)
-        self._begin_copy(url)
-        self._keeper = _Keeper(url)
+        self._keeper = _Keeper(url, self._last)
         self._held.callback(self._keeper.close)
         self._held.enter_context(IDLE.keeping(self._name))
         return self._keeper

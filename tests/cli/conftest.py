@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.cli.world import START, Cli, World, begun
 from tests.conftest import Admin
@@ -73,13 +74,15 @@ def _provide(prepared: Prepared, folder: Path) -> None:
         shutil.copytree(prepared.provider, folder, dirs_exist_ok=True)
 
 
+# A copy of a database charges where the database might: nobody goes on with the other.
+KEEP_FENCES: Final = sql.SQL(
+    "UPDATE provider_fences SET checked_database = this_database(), written_by = this_transaction()"
+)
+
+
 def _keep_fences(url: str) -> None:
-    """Let a copy of a database charge where the database might: nobody goes on with the other."""
     with psycopg.connect(url) as owner:
-        owner.execute(
-            "UPDATE provider_fences"
-            " SET checked_database = this_database(), written_by = this_transaction()"
-        )
+        owner.execute(KEEP_FENCES)
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +133,7 @@ def db_url(
 ) -> Iterator[str]:
     """The owner's URL of a database as if it were this test's own."""
     if start.provider is not None and "apart" not in request.fixturenames:
-        with kept(start.database, _keep_fences).lent() as name:
+        with kept(start.database, KEEP_FENCES).lent() as name:
             yield pg_server.url(name)
         return
     with copies(start.database).copied() as name:

@@ -43,7 +43,7 @@ SAME_DATABASE = ("nothing", "rows written", "rows removed", "numbers taken")
 def kept(
     copies: Callable[[str], Copies], prepared_db: str, pg_server: EmbeddedPostgres
 ) -> Iterator[Kept]:
-    kept = Kept(copies(prepared_db), pg_server.url, lambda _: None)
+    kept = Kept(copies(prepared_db), pg_server.url)
     yield kept
     kept.close()
 
