@@ -41,7 +41,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Ran:
-    """A period as it ran: in which pieces, whether it is a trial, billed, and has a cycle.
+    """A period as it ran: in which pieces, whether it is a trial, paused, billed, and has a cycle.
 
     `end` is when it was to end; what ended it sooner ends its last piece. One that ended as it
     began `is_empty`.
@@ -52,6 +52,7 @@ class Ran:
     end: datetime
     pieces: Sequence[Piece]
     trial: bool = False
+    paused: bool = False
     billed: bool = True
     opened: bool = True
     is_empty: bool = False
@@ -144,12 +145,13 @@ class Usage:
             return
         share = self.share(period, run)
         if before is not None:
-            change = self._bounded(run.item, known, share) - self._bounded(run.item, before, share)
-            yield UsageLine(run.item.code, change)
+            least = self._least(period, run.item, share)
+            amounts = [max(self._price(run.item, each, share), least) for each in (known, before)]
+            yield UsageLine(run.item.code, amounts[0] - amounts[1])
             return
         used = self._price(run.item, known, share)
         yield UsageLine(run.item.code, used)
-        missing = self._least(run.item, share) - used
+        missing = self._least(period, run.item, share) - used
         if missing > 0:
             yield UsageLine(run.item.code, missing)
 
@@ -169,16 +171,16 @@ class Usage:
         zone = ZoneInfo(self.zone)
         return (end.astimezone(zone).date() - start.astimezone(zone).date()).days
 
-    def _bounded(self, item: MeteredItem, used: Collection[Used], share: Fraction) -> int:
-        return max(self._price(item, used, share), self._least(item, share))
-
     def _price(self, item: MeteredItem, used: Collection[Used], share: Fraction) -> int:
         amount = cost(item, quantity(item, used), self.currency)
         if item.maximum:
             amount = min(amount, item.maximum[self.currency] * share)
         return self._rounded(amount)
 
-    def _least(self, item: MeteredItem, share: Fraction) -> int:
+    def _least(self, period: Ran, item: MeteredItem, share: Fraction) -> int:
+        """Return what is charged at the least; nothing of a period that is paused."""
+        if period.paused:
+            return 0
         return self._rounded(item.minimum.get(self.currency, 0) * share)
 
     def _rounded(self, amount: Fraction) -> int:

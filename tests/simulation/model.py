@@ -221,6 +221,7 @@ def _ran(period: Expected, held: Sequence[tuple[datetime, Held]], sales: Sales) 
         period.end,
         pieces,
         trial=period.kind == "trial",
+        paused=period.kind == "paused",
         billed=period.n not in sales.skipped,
         opened=sales.opened is None or period.n in sales.opened,
         is_empty=is_empty,
