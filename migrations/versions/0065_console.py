@@ -19,7 +19,7 @@ CREATE TABLE console_sessions (
   created_at  timestamptz NOT NULL,
   expires_at  timestamptz NOT NULL,
   ended_at    timestamptz,
-  CHECK (expires_at > created_at)
+  CONSTRAINT console_sessions_expire_later CHECK (expires_at > created_at)
 );
 CREATE INDEX console_sessions_key ON console_sessions (key_id);
 CREATE FUNCTION guard_console_session() RETURNS trigger

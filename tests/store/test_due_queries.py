@@ -308,12 +308,12 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
     "whether a subscription has debts": (
         debts._ANY_PAST_DUE,
         {"subscription": AN_ID},
-        "payments_subscription",
+        "payments_declined",  # nothing was declined here; else that of the subscription
     ),
     "whether debts of a subscription were given up": (
         debts._OTHERS_GIVEN_UP,
         {"subscription": AN_ID, "payment": AN_ID, "since": NOW},
-        "payments_subscription",
+        "payments_failed",  # nothing has failed here; else that of the subscription
     ),
 }
 
