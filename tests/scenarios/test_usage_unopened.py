@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from billing.flows.subscriptions import lifecycle
+from billing.flows.subscriptions import lifecycle, releasing
 from billing.rules.item_changes import Applies
 from tests.scenarios.test_item_changes import CLI, change
 from tests.scenarios.test_operators import cancel
@@ -195,3 +195,35 @@ fits = ["team"]
         ("Exports, late usage of 2026-01-01 to 2026-01-19 (19 of 31 days)", 300)
     ]
     world.assert_everything_adds_up()
+
+
+def test_usage_of_several_periods_that_were_never_opened_is_billed(world: World) -> None:
+    """A ladder ends the subscription before anybody decides about two periods that were missed."""
+    parks = METERED.replace(
+        'every = "1 month"\n',
+        'every = "1 month"\nretry_after = ["30d"]\nthen = "cancel"\ncatch_up = "park"\n',
+    )
+    world.publish(parks)
+    customer = world.subscribed("team", card="pm_sbx_insufficient_funds")
+    world.run_until("2026-01-20")
+    world.jump_to("2026-03-20")
+    use(world, customer, "2026-02-20", 110, n=1)
+    use(world, customer, "2026-03-05", 130, n=2)
+    world.run_until("2026-03-21")
+    releasing.release_subscription(
+        world.engine,
+        customer.reference,
+        missed="bill",
+        now=world.now,
+        actor=CLI,
+        policy=world.policy,
+    )
+
+    world.run_until("2026-05-30")
+
+    assert months(world, customer) == [
+        ("2026-01-01 to 2026-01-31", 0),
+        ("2026-02-01 to 2026-02-28", 100),
+        ("2026-03-01 to 2026-03-19 (19 of 31 days)", 300),
+    ]
+    world.assert_promises_hold()

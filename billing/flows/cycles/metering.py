@@ -36,7 +36,7 @@ def read(
 ) -> Mapping[UUID, Sequence[MeteredPeriod]]:
     """Return the periods whose usage the next invoice of (locked) subscriptions bills, in order.
 
-    Of one that ended, the period in which it did has no cycle where none was opened before.
+    Of one that ended, the last ones have no cycle where none was opened before.
     Nothing more is counted in them until the transaction ends. `changes` are theirs of plan and
     quantities.
     """
@@ -51,8 +51,9 @@ def read(
         for owner, each in sorted(metered.items())
         for n in (*late.get(owner, ()), *range(each.usage_from_n or 0, each.next_n))
     ]
-    ended = [each for each in metered.values() if each.canceled_at is not None]
-    counted = closings.lock_counted(conn, [*places, *((each.id, each.next_n) for each in ended)])
+    ended = {owner: each for owner, each in metered.items() if each.canceled_at is not None}
+    to_come = closings.counted_from(conn, {owner: each.next_n for owner, each in ended.items()})
+    counted = closings.lock_counted(conn, [*places, *to_come])
     levels = closings.levels(conn, list(metered), of_levels)
     found: dict[UUID, list[MeteredPeriod]] = {}
     for (owner, n), stored in cycles.of_numbers(conn, places).items():
@@ -61,13 +62,11 @@ def read(
         run = PeriodAsEnded(stored, ends_at, _share(metered[owner], n))
         period = _period(n, run, counted[owner, n], _openings(levels, owner, n))
         found.setdefault(owner, []).append(period)
-    begun = [
-        each for each in ended if unopened.has_ended_in(each, counted[each.id, each.next_n].counted)
-    ]
-    last = cycles.of_numbers(conn, [(each.id, each.next_n - 1) for each in begun])
+    owners = sorted({owner for owner, _ in to_come})
+    last = cycles.of_numbers(conn, [(owner, ended[owner].next_n - 1) for owner in owners])
     of_last = {owner: stored for (owner, _), stored in last.items()}
-    for owner, run in unopened.read(conn, begun, of_last, changes).items():
-        n = metered[owner].next_n
+    begun = {owner: ended[owner] for owner in owners}
+    for (owner, n), run in unopened.read(conn, begun, to_come, of_last, changes).items():
         period = _period(n, run, counted[owner, n], _openings(levels, owner, n))
         found.setdefault(owner, []).append(replace(period, opened=False))
     return found

@@ -38,12 +38,12 @@ _CLOSED_AHEAD = check(
     SELECT c.subscription_id, c.meter, c.n, c.segment, s.usage_from_n
       FROM usage_closings c JOIN subscriptions s ON s.id = c.subscription_id
      WHERE c.revision = 1 AND c.n >= coalesce(s.usage_from_n, 0)
-       AND (s.canceled_at IS NULL OR c.n <> s.next_n)""",
+       AND (s.canceled_at IS NULL OR c.n < s.next_n)""",
     "subscription_id, meter, n, segment",
 )
 
 # After the last look at a subscription that ended, all that was counted is closed, unless an
-# operator forgave it: also in the period without a cycle in which it ended.
+# operator forgave it: also in the periods without a cycle before its end.
 _LEFT_UNBILLED = check(
     FindingKind.USAGE_LEFT_UNBILLED,
     """

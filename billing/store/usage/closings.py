@@ -112,6 +112,24 @@ def late_periods(
     return {owner: sorted(numbers) for owner, numbers in found.items()}
 
 
+_COUNTED_FROM = text(
+    """
+    SELECT DISTINCT t.subscription_id, t.n
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:froms AS int[])) AS s(id, from_n)
+      JOIN usage_totals t ON t.subscription_id = s.id AND t.n >= s.from_n
+     ORDER BY t.subscription_id, t.n
+    """
+)
+
+
+def counted_from(conn: Connection, numbers: Mapping[UUID, int]) -> list[tuple[UUID, int]]:
+    """Return the periods of subscriptions, from a number of each on, in which usage was counted."""
+    if not numbers:
+        return []
+    values = {"ids": literal(list(numbers)), "froms": literal(list(numbers.values()))}
+    return [(row.subscription_id, row.n) for row in conn.execute(_COUNTED_FROM, values)]
+
+
 # Locked in the order in which batches of events are counted.
 _READ = """
     SELECT t.* FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS int[])) AS s(id, n)
