@@ -83,9 +83,10 @@ class UsageSubscription:
     """A subscription as usage is counted for it.
 
     `periods` are those that were opened and may still take usage, in order. What comes after them
-    follows from the timetable; `later` bills it. `next_start` is where the period after them was
-    announced to start, and `ended_in` where the one started, if it was never opened, in which the
-    subscription ended. From `unpaid_from` on it isn't served, because collecting was given up.
+    follows from the timetable; `later` bills it, and `later_from` what starts at an instant or
+    after it. `next_start` is where the period after them was announced to start, and `ended_in`
+    where the one started, if it was never opened, in which the subscription ended. From
+    `unpaid_from` on it isn't served, because collecting was given up.
     """
 
     id: UUID
@@ -98,6 +99,7 @@ class UsageSubscription:
     changes: Sequence[DatedChange] = ()
     unpaid_from: datetime | None = None
     ended_in: datetime | None = None
+    later_from: Sequence[SoldFrom] = ()
     _last: UsagePeriod | None = field(init=False, default=None)
 
     def period_at(self, at: datetime) -> UsagePeriod | UsageRefusal:
@@ -126,9 +128,14 @@ class UsageSubscription:
         if at >= period.end:
             n, period = self._numbered(at, period)
         paused = is_paused(self.changes, period.start)
-        made = UsagePeriod(n, period.start, period.end, paused, self.later)
+        made = UsagePeriod(n, period.start, period.end, paused, self._sold_later(period.start))
         self.periods.append(made)
         return made
+
+    def _sold_later(self, start: datetime) -> Sold:
+        """Return what bills usage of a period that isn't opened yet."""
+        begun = [each.sold for each in self.later_from if each.starts_at <= start]
+        return begun[-1] if begun else self.later
 
     def _numbered(self, at: datetime, announced: Period) -> tuple[int, Period]:
         """Return the period behind the next one that contains an instant."""

@@ -227,3 +227,22 @@ def test_usage_of_several_periods_that_were_never_opened_is_billed(world: World)
         ("2026-03-01 to 2026-03-19 (19 of 31 days)", 300),
     ]
     world.assert_promises_hold()
+
+
+def test_usage_behind_a_period_that_waits_counts_under_the_plan_of_its_own(world: World) -> None:
+    """Nothing was opened since January, and from March on another plan holds, with its meter."""
+    meter = '[[meter]]\ncode = "counted"\nevent = "search"\n'
+    plan = METERED[METERED.index("[[plan]]") :].replace('"team"', '"pro"')
+    world.publish(METERED + meter + plan.replace('meter = "searches"', 'meter = "counted"'))
+    customer = world.subscribed("team")
+    world.run_until("2026-01-20")
+    world.jump_to("2026-02-10")
+    change(world, customer, plan="pro", applies=Applies.PERIOD_END)
+    world.jump_to("2026-03-05")
+
+    use(world, customer, "2026-02-20", 110, n=1)
+    use(world, customer, "2026-03-03", 130, n=2)
+
+    with world.engine.connect() as conn:
+        rows = conn.execute(text("SELECT n, meter FROM usage_totals ORDER BY n"))
+        assert [tuple(row) for row in rows] == [(1, "searches"), (2, "counted")]

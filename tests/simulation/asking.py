@@ -33,7 +33,7 @@ from billing.flows.service.payments import PaymentApi
 from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
 from billing.flows.usage.book import UsageBook
 from billing.rules.money import Money
-from tests.simulation import ordering, selling, using
+from tests.simulation import ordering, placing, selling, using
 from tests.simulation.catalog import ADDONS, Product
 from tests.simulation.events import BEGINNING, Event
 from tests.simulation.processes import Job, Process
@@ -217,6 +217,8 @@ def _subscribe(by: Asking, asked: Asked) -> None:
                 payment_method=event.card,
                 customer_id=uuid5(NAMESPACE_OID, f"{by.simulation.seed} {name}"),
             )
+            if by.simulation.taxed:
+                placing.say_place(by, asked)
         subscribing.subscribe(
             by.runtime.engine,
             subscribing.SubscriptionOrder(
@@ -447,6 +449,7 @@ FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "invoice": ordering.invoice,
     "top up": ordering.top_up,
     "usage": using.send,
+    "tax facts": placing.say_place,
     "charge": _charge,
     "release": _release_parked,
     "recover": _recover,
@@ -466,5 +469,6 @@ ONE_TRANSACTION: Final = frozenset(
         "note",
         "invoice",
         "top up",
+        "tax facts",
     }
 )

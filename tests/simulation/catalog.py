@@ -7,6 +7,8 @@ from fractions import Fraction
 from random import Random
 from typing import Final, Literal
 
+from tests.simulation.taxing import CLASS, RATES
+
 Unit = Literal["day", "week", "month", "year"]
 DIGITS: Final = {"USD": 2, "JPY": 0, "KWD": 3}
 
@@ -76,6 +78,7 @@ class Product:
     flat: bool = False  # the base takes no quantity; so it is where there are items
     unit: Mapping[str, int] = field(default_factory=lambda: DIGITS)
     metered: Sequence[MeteredItem] = ()
+    included: bool = False  # prices contain taxes
 
     @property
     def seats(self) -> Item | None:
@@ -178,7 +181,7 @@ PRODUCTS: Final = {
         Product("weekly", (1, "week"), _at(USD=500, KWD=1250)),
         Product("daily", (1, "day"), _at(USD=100, JPY=120)),
         Product("fortnightly", (10, "day"), _at(USD=799)),
-        Product("quarterly", (3, "month"), _at(USD=5500, JPY=6000)),
+        Product("quarterly", (3, "month"), _at(USD=5500, JPY=6000), included=True),
         Product("trial", (1, "month"), _at(USD=999, JPY=1200), trial_days=14),
         Product("strict", (1, "month"), _at(USD=1500), ladder=(2, 4), then="unpaid"),
         Product("first", (1, "month"), _at(USD=3100, JPY=3100), anchor_day=1),
@@ -188,8 +191,15 @@ PRODUCTS: Final = {
         Product("skipped", (1, "week"), _at(USD=900), catch_up="skip"),
         Product("unpaid", (1, "week"), _at(USD=600, KWD=1600), then="unpaid"),
         Product("team", (1, "month"), _at(USD=1900, JPY=2000), items=(_GRADUATED, _SETUP)),
-        Product("volume", (1, "week"), _at(USD=300), items=(_VOLUME,)),
-        Product("stub", (1, "month"), _at(USD=1999), anchor_day=1, items=(_GRADUATED, _SETUP)),
+        Product("volume", (1, "week"), _at(USD=300), items=(_VOLUME,), included=True),
+        Product(
+            "stub",
+            (1, "month"),
+            _at(USD=1999),
+            anchor_day=1,
+            items=(_GRADUATED, _SETUP),
+            included=True,
+        ),
         Product("tried", (1, "month"), _at(USD=450), trial_days=10, items=(_SETUP,)),
         Product("free", (1, "month"), _at(USD=0, JPY=0), flat=True),
         Product(
@@ -265,7 +275,8 @@ def other_plans(held: Product, currency: str) -> list[Product]:
 
 def as_files(products: Mapping[str, Product]) -> str:
     """Return a catalog as the engine reads it."""
-    return "\n".join((*_lines(products), *_addons(products.values()), *_coupons(), *_meters()))
+    sold = (*_lines(products), *_addons(products.values()), *_coupons())
+    return "\n".join((*sold, *_meters(), *_tax_rates()))
 
 
 def _lines(products: Mapping[str, Product]) -> Iterator[str]:
@@ -292,6 +303,8 @@ def _version(plan: Product, price: Price) -> Iterator[str]:
     yield f"  effective = {price.effective}"
     if price.effective != FIRST_DAY:
         yield f'  existing = "{"move" if price.moves else "keep"}"'
+    if plan.included:
+        yield "  tax = { included = true }"
     if not (plan.items or plan.flat):
         yield f"  price = {amounts}"
         return
@@ -333,6 +346,16 @@ def _exact_prices(amounts: Mapping[str, Fraction], sold_in: Collection[str]) -> 
 def _digits(amount: Fraction) -> str:
     whole, rest = divmod(amount * 10**9, 10**9)
     return f"{whole}.{int(rest):09d}"
+
+
+def _tax_rates() -> Iterator[str]:
+    for rate in RATES:
+        yield "[[tax_rate]]"
+        yield f'country = "{rate.country}"'
+        yield f'class = "{CLASS}"'
+        yield 'name = "VAT"'
+        yield f'rate = "{_exact(rate.percent)}"'
+        yield f"from = {rate.since}"
 
 
 def _meters() -> Iterator[str]:

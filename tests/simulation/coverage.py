@@ -149,6 +149,21 @@ KINDS: Final[Mapping[str, str]] = {
     "usage with a coupon": (
         "invoice_lines WHERE item IN ('calls', 'data', 'users', 'peak') AND discount > 0"
     ),
+    "tax on top": "invoice_lines WHERE tax > 0 AND NOT tax_included",
+    "tax in the price": "invoice_lines WHERE tax > 0 AND tax_included",
+    "tax owed by the customer": "invoice_taxes WHERE treatment = 'reverse_charge'",
+    "tax exempt": "invoice_taxes WHERE treatment = 'exempt'",
+    "tax at a later rate": "invoice_taxes WHERE amount > 0 AND rate IN ('16', '5.5')",
+    "tax on a change": (
+        "invoices i JOIN invoice_taxes t ON t.invoice_id = i.id WHERE i.kind = 'change'"
+    ),
+    "tax given back by a note": (
+        "credit_note_lines n JOIN credit_notes c ON c.id = n.note_id"
+        " JOIN invoice_lines l ON l.invoice_id = c.invoice_id AND l.line = n.line WHERE l.tax > 0"
+    ),
+    "customer who moved": (
+        "(SELECT FROM customer_tax_facts GROUP BY customer_id HAVING count(*) > 1) f"
+    ),
     "break resolved": "breaks WHERE resolved_at IS NOT NULL",
 }
 

@@ -19,6 +19,7 @@ from tests.simulation.catalog import (
 )
 from tests.simulation.events import BEGINNING, LATER, LOST, TERMS, Event
 from tests.simulation.scenes import DOWN, SCENES
+from tests.simulation.taxing import PLACES
 
 Choice = TypeVar("Choice")
 CARDS: Final = (
@@ -43,6 +44,7 @@ DOWNTIMES: Final = ((1, 16), (2, 16), (9, 16), (40, 16), (400, 1), (800, 1))  # 
 MEETING: Final = 0.6  # of what is asked for
 ANY_TIME: Final = 0.03  # of what is asked for: before there is anybody of whom, too
 USED_AT_A_BOUND: Final = 0.4  # of the usage that is sent
+MOVING: Final = 0.3  # of the customers
 RESTORES: Final = 0.35  # of the stories
 SELLING: Final = 0.4  # of the stories: nobody leaves, so that more is sold
 SOLD: Final = frozenset(
@@ -119,7 +121,7 @@ def drawn(
     end = BEGINNING + timedelta(days=days)
     moved = [_moved(chance, each, events, later) for each in later]
     asked = [new if new.at < end else old for old, new in zip(later, moved, strict=True)]
-    events += [*asked, *played, *_used(chance, events, days, asks)]
+    events += [*asked, *played, *_used(chance, events, days, asks), *_placed(chance, events, days)]
     events += [_resumed(chance, each) for each in asked if each.kind == "pause"]
     sharing = {each.of for each in played if each.of >= 0}
     # What is left of its amount depends on both subscriptions.
@@ -150,6 +152,20 @@ def _used(chance: random.Random, arrivals: Sequence[Event], days: int, asks: int
         if at < end:
             found.append(Event(at, "usage", arrival.who, **_of_usage(chance)))
     return found
+
+
+def _placed(chance: random.Random, arrivals: Sequence[Event], days: int) -> list[Event]:
+    """Let some customers move, or get a VAT id, or an exemption."""
+    moving = [each for each in arrivals if chance.random() < MOVING]
+    return [
+        Event(
+            _since(chance, each.at, days),
+            "tax facts",
+            each.customer,
+            place=chance.choice(tuple(PLACES)),
+        )
+        for each in moving
+    ]
 
 
 def _of_usage(chance: random.Random) -> dict[str, Any]:
@@ -247,6 +263,7 @@ def _arrival(
         card=_pick(chance, cards),
         addon=_addons(chance, product, chance.choice((-1, -1, 1))),
         coupon=coupon_for(chance, product, currency) if chance.random() < 0.5 else "",
+        place=chance.choice(tuple(PLACES)),
     )
 
 

@@ -14,6 +14,7 @@ BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 # passed over by a recovery.
 LOST: Final = frozenset(
     {"subscribe", "grant", "coupon", "note", "invoice", "top up", "resume", "withdraw"}
+    | {"tax facts"}
 )
 LATER: Final = "period_end"  # when a change applies
 # How a provider may behave from some day on: what it keeps, and when its money moves.
@@ -53,6 +54,7 @@ class Event:
     priority: int = 50
     addon: int = -1  # how many of the plan's add-on; -1 says nothing about it
     coupon: str = ""
+    place: str = ""  # where the customer is, of `taxing.PLACES`
     of: int = -1  # the number of the customer, where it is their second subscription
 
     @property

@@ -14,8 +14,12 @@ from sqlalchemy import Connection, Row, text
 from billing.flows.invoices import buying, ordering
 from billing.flows.invoices.ordering import InvoiceOrder, OrderedLine, ServiceDays
 from tests.simulation import model
+from tests.simulation.amounts import Line
 from tests.simulation.events import Event
+from tests.simulation.placing import Places
+from tests.simulation.pricing import STEP
 from tests.simulation.selling import OPERATOR, NothingThere, id_of
+from tests.simulation.taxing import taxed
 
 if TYPE_CHECKING:
     from tests.simulation.asking import Asked, Asking, Fact
@@ -85,6 +89,7 @@ class Ordered:
     rows: Sequence[Row[Any]]
     received: Mapping[str, int]
     pays: bool
+    places: Places
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong."""
@@ -106,7 +111,8 @@ class Ordered:
 
     def _as_ordered(self, what: str, fact: "Fact", row: Row[Any]) -> Iterator[str]:
         event = fact.event
-        total = event.amount + (TRAVEL if event.kind == "invoice" else 0)
+        totals = [event.amount] if event.kind == "top up" else self._totals(event, row)
+        total = next((each for each in totals if each == row.total), totals[0])
         if (row.kind, row.total) != (ORDERED[event.kind], total):
             yield f"{what} is {row.kind} of {row.total}, {total} was asked for"
         if row.issued_at not in fact.moments:
@@ -120,6 +126,14 @@ class Ordered:
             yield f"{what} is {row.status} and gave {row.granted} of credit, expected {wanted}"
         if row.granted is not None and row.expires_at != self._expires(event, row):
             yield f"{what} was granted on {row.granted_at}, and expires on {row.expires_at}"
+
+    def _totals(self, event: Event, row: Row[Any]) -> list[int]:
+        """Return what a one-off invoice may come to, with its taxes."""
+        lines = [Line("setup", event.amount), Line("travel", TRAVEL)]
+        step = STEP.get(row.currency, 1)
+        percents = self.places.percents(row.issued_at, "UTC")
+        ways = [taxed(lines, percent, step) for percent in percents] or [tuple(lines)]
+        return [sum(line.total for line in way) for way in ways]
 
     def _expires(self, event: Event, row: Row[Any]) -> datetime | None:
         at: datetime = row.granted_at
@@ -196,7 +210,7 @@ def ordered_rows(conn: Connection, customer: UUID) -> Sequence[Row[Any]]:
 
 ENTRY: Final = "(SELECT e.id FROM ledger.entries e WHERE e.source_key = 'invoice_issued:' || i.id)"
 _ORDERED: Final = text(
-    "SELECT i.id, i.kind, i.number, i.total, i.credit, i.due, i.status, i.issued_at,"
+    "SELECT i.id, i.kind, i.number, i.currency, i.total, i.credit, i.due, i.status, i.issued_at,"
     f"       {ENTRY} AS entry, NULL AS change_id, p.id AS payment_id, p.next_attempt_at,"
     "       g.amount AS granted, g.priority, g.created_at AS granted_at, g.expires_at,"
     "       EXISTS (SELECT FROM credit_moves m WHERE m.grant_id = g.id"

@@ -3,8 +3,8 @@
 Each replaces one passage of one file. Those of `TIME` take back how a period, an end or a debt
 follows from what was asked for and when; those of `MONEY` touch what is charged, given back,
 booked, settled and closed; those of `SALES` coupons, changes of what is held, and credit
-notes; those of `USAGE` what is used and billed afterwards; those of `FURTHER` were thought of from
-the documentation, area by area.
+notes; those of `USAGE` what is used and billed afterwards; those of `TAXES` what is levied; those
+of `FURTHER` were thought of from the documentation, area by area.
 """
 
 from collections.abc import Sequence
@@ -896,4 +896,31 @@ USAGE: Final[Sequence[Fault]] = (
     ),
 )
 
-FAULTS: Final[Sequence[Fault]] = (*USAGE, *TIME, *MONEY, *SALES, *FURTHER)
+TAXES: Final[Sequence[Fault]] = (
+    Fault(
+        "taxes are rounded line by line",
+        "billing/pricing/taxes.py",
+        "    net, by_line = list(amounts), rounding is TaxRounding.LINE\n",
+        "    net, by_line = list(amounts), rounding is not TaxRounding.LINE\n",
+    ),
+    Fault(
+        "the customer never owes the tax",
+        "billing/tax/deciding.py",
+        '    return buyer.vat_confirmed is True or seller.reverse_charge == "valid"\n',
+        '    return buyer.vat_confirmed is True and seller.reverse_charge == "valid"\n',
+    ),
+    Fault(
+        "a credit note gives no tax back that came on top",
+        _NOTES,
+        "            taxes[place] = _share(parts[place], rest, whole, step)\n    return",
+        "            taxes[place] = 0 * _share(parts[place], rest, whole, step)\n    return",
+    ),
+    Fault(
+        "what is known of a customer at first decides for ever",
+        "billing/flows/cycles/taxing.py",
+        "        found = tax_facts.at_instant(self.facts.get(customer_id, ()), at)\n",
+        "        found = tax_facts.at_instant(self.facts.get(customer_id, ())[:1], at)\n",
+    ),
+)
+
+FAULTS: Final[Sequence[Fault]] = (*TAXES, *USAGE, *TIME, *MONEY, *SALES, *FURTHER)

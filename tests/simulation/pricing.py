@@ -17,8 +17,10 @@ from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
+from tests.simulation.amounts import Line, half_up, split
 from tests.simulation.catalog import ADDONS, Coupon, Item, Price, Product
 from tests.simulation.metered import UsageLine
+from tests.simulation.taxing import taxed
 
 STEP: Final = {"KWD": 10}  # card networks have no third decimal
 SEATS: Final = 3  # of a plan that has them, where nobody says
@@ -134,6 +136,7 @@ class Charge:
     once: bool = False
     free: bool = False
     volume: bool = False
+    included: bool = False
 
 
 def charges(held: Held, currency: str) -> Iterator[Charge]:
@@ -141,7 +144,14 @@ def charges(held: Held, currency: str) -> Iterator[Charge]:
     product, base = held.product, held.price.amounts[currency]
     terms = (product.code, held.price.effective)
     quantity = held.items.get("base", 1)
-    yield Charge("base", (*terms, "base"), quantity, partial(mul, base), free=base == 0)
+    yield Charge(
+        "base",
+        (*terms, "base"),
+        quantity,
+        partial(mul, base),
+        free=base == 0,
+        included=product.included,
+    )
     for item in product.items:
         yield Charge(
             item.code,
@@ -150,6 +160,7 @@ def charges(held: Held, currency: str) -> Iterator[Charge]:
             _tiered(item, currency),
             once=item.once,
             volume=item.volume,
+            included=product.included,
         )
     for code, quantity in held.items.items():
         if code in ADDONS:
@@ -174,11 +185,6 @@ def _tiered(item: Item, currency: str) -> Callable[[int], int]:
     return volume if item.volume else graduated
 
 
-def half_up(part: Fraction, step: int) -> int:
-    """Return a number of minor units, rounded to a step."""
-    return int((part / step + Fraction(1, 2)) // 1) * step
-
-
 # --- coupons ------------------------------------------------------------------------------------
 
 
@@ -199,16 +205,6 @@ class Redeemed:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of an invoice, in minor units."""
-
-    item: str
-    gross: int
-    discount: int = 0
-    once: bool = False
-
-
-@dataclass(frozen=True)
 class Invoice:
     """What an invoice comes to, credit not taken off.
 
@@ -220,7 +216,7 @@ class Invoice:
 
     @property
     def total(self) -> int:
-        return sum(line.gross - line.discount for line in self.lines)
+        return sum(line.total for line in self.lines)
 
 
 @dataclass(frozen=True)
@@ -262,8 +258,12 @@ class Found:
 
     `used` tells whether an invoice had a coupon that was redeemed as its period began; `stands`
     whether an invoice was paid when a change was made; `left` what notes had left of a line then;
-    `void` whether an invoice was voided, and had used no coupon then.
+    `void` whether an invoice was voided, and had used no coupon then; `levied` has the rates at
+    which an invoice may be taxed, in percent, and `total` what it comes to.
     """
+
+    levied: Callable[[object], Sequence[Fraction]] = lambda _: ()
+    total: Callable[[object], int | None] = lambda _: None
 
     used: Callable[[object, object], bool] = lambda _, __: True
     void: Callable[[object], bool] = lambda _: False
@@ -316,18 +316,20 @@ class Pricing:
         for charge in charges(held, self.currency):
             if charge.once:
                 if charge.item not in self._billed_once:
-                    lines.append(Line(charge.item, charge.costs(1), once=True))
+                    lines.append(_once(charge))
                 continue
             piece = _Piece(period.n, len(lines), 0, charge.quantity)
             self._pieces[charge.terms] = [piece] if charge.quantity else []
             self._costs[charge.terms] = charge.costs
-            lines.append(Line(charge.item, self._rounded(charge.costs(charge.quantity), share)))
+            gross = self._rounded(charge.costs(charge.quantity), share)
+            lines.append(Line(charge.item, gross, included=charge.included))
         self._billed_once |= {line.item for line in lines if line.once}
         lines += [Line(each.item, each.gross) for each in usage]
         holding = self._holding(period.n, period.start)
         self._percents = [each for each in holding if each.coupon.percent is not None]
         reduced = share != 1 or bool(usage)
-        return self._discounted(lines, holding, reduced=reduced, counts=period.n)
+        invoice = self._discounted(lines, holding, reduced=reduced, counts=period.n)
+        return self._taxed(invoice, period.n)
 
     def of_usage(
         self, usage: Sequence[UsageLine], key: object, at: datetime, *, ended: bool
@@ -338,7 +340,8 @@ class Pricing:
         """
         self._ended = ended
         lines = [Line(each.item, each.gross) for each in usage]
-        return self._discounted(lines, self._holding(key, at), reduced=True, counts=key)
+        invoice = self._discounted(lines, self._holding(key, at), reduced=True, counts=key)
+        return self._taxed(invoice, key)
 
     def _rounded(self, amount: int, share: Fraction) -> int:
         return half_up(amount * share, self.step)
@@ -396,12 +399,24 @@ class Pricing:
                 continue
             if counts is not None:
                 self._used.append((counts, each.key, amount))
-            parts = _split(amount, weights, self.step)
+            parts = split(amount, weights, self.step)
             lines = [
                 replace(line, discount=line.discount + part)
                 for line, part in zip(lines, parts, strict=True)
             ]
         return Invoice(tuple(lines), reduced or bool(coupons))
+
+    def _taxed(self, invoice: Invoice, key: object) -> Invoice:
+        """Return an invoice with its taxes; of several rates that may hold the one that is found.
+
+        Clocks decide where a rate, or where the customer is, changes just then.
+        """
+        ways = [
+            replace(invoice, lines=taxed(invoice.lines, percent, self.step))
+            for percent in self._found.levied(key)
+        ]
+        fitting = (each for each in ways if each.total == self._found.total(key))
+        return next(fitting, ways[0] if ways else invoice)
 
     # --- changes within a period ----------------------------------------------------------------
 
@@ -419,11 +434,12 @@ class Pricing:
             charge = wanted.get(terms)
             if charge is not None and charge.once:
                 if charge.item not in self._billed_once:
-                    lines.append(Line(charge.item, charge.costs(1), once=True))
+                    lines.append(_once(charge))
                     self._billed_once.add(charge.item)
                 continue
             self._one(change, terms, charge, pieces.get(terms, []), share, lines, returns)
         discounted = self._discounted(lines, self._percents, reduced=True, counts=None)
+        discounted = self._taxed(discounted, ("change", change.key))
         return OfChange(discounted if lines else None, {k: v for k, v in returns.items() if v})
 
     def _share_left(self, at: datetime) -> Fraction:
@@ -482,7 +498,8 @@ class Pricing:
         here = [replace(each, last=min(each.last, kept)) for each in have if each.first < kept]
         if charge is not None and want > kept and share and not charge.free:
             here.append(_Piece(("change", change.key), len(lines), kept, want))
-            lines.append(Line(charge.item, cost(want) - (cost(kept) if kept else 0)))
+            gross = cost(want) - (cost(kept) if kept else 0)
+            lines.append(Line(charge.item, gross, included=charge.included))
         self._pieces[terms], self._costs[terms] = here, costs
 
 
@@ -491,19 +508,12 @@ def unit_counts(coupon: Coupon) -> bool:
     return coupon.lasts[1] == "invoices"
 
 
+def _once(charge: Charge) -> Line:
+    return Line(charge.item, charge.costs(1), once=True, included=charge.included)
+
+
 def _is_on(coupon: Coupon, line: Line) -> bool:
     return not line.once if coupon.on is None else line.item in coupon.on
-
-
-def _split(amount: int, weights: Sequence[int], step: int) -> list[int]:
-    """Split an amount: what rounding down leaves goes to those that lost most, the first ones."""
-    unit = step if all(each % step == 0 for each in (amount, *weights)) else 1
-    exact = [Fraction(amount // unit * weight, sum(weights)) for weight in weights]
-    parts = [int(each) for each in exact]
-    order = sorted(range(len(parts)), key=lambda n: parts[n] - exact[n])
-    for n in order[: amount // unit - sum(parts)]:
-        parts[n] += 1
-    return [part * unit for part in parts]
 
 
 # --- credit notes -------------------------------------------------------------------------------
@@ -515,12 +525,17 @@ def noted(line: Line, before: int, gross: int, currency: str) -> int:
 
 
 def _given(line: Line, gross: int, currency: str) -> int:
-    if gross == line.gross:
-        return gross - line.discount
     step = STEP.get(currency, 1)
-    if line.gross % step or line.discount % step:
+    if any(each % step for each in (line.gross, line.discount, line.tax)):
         step = 1
-    return gross - half_up(Fraction(line.discount * gross, line.gross), step)
+    net = gross - _part(line.discount, gross, line.gross, step)
+    if line.included:
+        return net
+    return net + _part(line.tax, net, line.gross - line.discount, step)
+
+
+def _part(amount: int, part: int, whole: int, step: int) -> int:
+    return amount if part == whole else half_up(Fraction(amount * part, whole), step)
 
 
 def share_of(line: Line, percent: int, currency: str) -> int:
@@ -531,6 +546,8 @@ def share_of(line: Line, percent: int, currency: str) -> int:
 
 def differing(found: Collection[Line], wanted: Collection[Line]) -> bool:
     """Tell whether lines have other items or amounts."""
-    return [(each.item, each.gross, each.discount) for each in found] != [
-        (each.item, each.gross, each.discount) for each in wanted
-    ]
+    return list(map(_told, found)) != list(map(_told, wanted))
+
+
+def _told(line: Line) -> tuple[object, ...]:
+    return line.item, line.gross, line.discount, line.tax, line.included and line.tax > 0

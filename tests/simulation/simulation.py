@@ -49,6 +49,7 @@ from tests.simulation.refusals import Refusal
 from tests.simulation.scenes import SCENES
 from tests.simulation.schedule import At, Chances, Schedule
 from tests.simulation.selling import id_of
+from tests.simulation.taxing import REGISTERED, SELLER
 from tests.simulation.using import UsageRow
 from tests.simulation.wires import (
     CLOCKS,
@@ -64,6 +65,12 @@ from tests.simulation.wires import (
 
 PROVIDER_REMEMBERS: Final = timedelta(days=25)  # its events, at the least
 SELDOM: Final = timedelta(days=2)  # a loop that wasn't picked for so long is picked
+TAXED: Final = 0.5  # of the stories
+TAXES: Final = {
+    "BILLING__TAX__PROVIDER": "table",
+    "BILLING__TAX__COUNTRY": SELLER,
+    "BILLING__TAX__REGISTRATIONS": REGISTERED,
+}
 EXCHANGING: Final = 0.4  # of the stories
 IN_DOLLARS: Final[Json] = {
     "settlement_currency": {"jpy": "usd", "kwd": "usd"},
@@ -171,6 +178,7 @@ class Simulation:
         )
         self.ends = BEGINNING + timedelta(days=size.days)
         self.faulty = True
+        self.taxed = self.chance.random() < TAXED
         self.loss = self.chance.choice((0.0, 0.05, 0.3))
         self.facts: list[Fact] = []
         self.refusals: list[Refusal] = []
@@ -221,6 +229,7 @@ class Simulation:
                 "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_simulation",
                 "BILLING__PROVIDERS__STRIPE__RATE_PER_SECOND": "100000",
                 "BILLING__RECONCILER__SETTLE_EVERY": "0s",
+                **(TAXES if self.taxed else {}),
             },
         )
         self.queue = Queue(self.schedule)

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -18,10 +19,12 @@ from sqlalchemy import Connection, Row, text
 
 from billing.ids import derived_id
 from tests.simulation import model, pricing
+from tests.simulation.amounts import Line
 from tests.simulation.catalog import COUPONS, Price, Product
 from tests.simulation.events import LATER
 from tests.simulation.ordering import ENTRY
-from tests.simulation.pricing import Found, ItemChange, Line, OfChange, Published, Redeemed
+from tests.simulation.placing import Places
+from tests.simulation.pricing import Found, ItemChange, OfChange, Published, Redeemed
 from tests.simulation.selling import OrderedChange, OrderedNote, OrderedWithdrawal, id_of
 from tests.simulation.using import LAST, UsageOf, UsageTables, final_key
 from tests.simulation.wires import CLOCKS
@@ -47,7 +50,8 @@ class Tables:
         self.sharing = frozenset(conn.execute(_SHARING).scalars())
         self.lines: dict[UUID, list[Line]] = defaultdict(list)
         for row in conn.execute(_LINES):
-            self.lines[row.invoice_id].append(Line(row.item, row.gross, row.discount))
+            line = Line(row.item, row.gross, row.discount, tax=row.tax, included=row.tax_included)
+            self.lines[row.invoice_id].append(line)
         self.note_lines: dict[UUID, list[Row[Any]]] = defaultdict(list)
         for row in conn.execute(_NOTE_LINES):
             self.note_lines[row.note_id].append(row)
@@ -91,6 +95,7 @@ class Sold:
     row: Row[Any]
     cycles: Sequence[Row[Any]]
     contract: model.Contract
+    places: Places
     products: Mapping[str, Product]
     prices: Published
     paid_at: Mapping[str, datetime]
@@ -121,7 +126,7 @@ class Sold:
                 Redeemed(row.id, row.at, COUPONS[row.coupon], self._is_shared(row))
                 for row in self._redemptions()
             ],
-            Found(self._used, self._void, self._stands, self._left),
+            Found(self._levied, self._total, self._used, self._void, self._stands, self._left),
             APART,
             self.usage().usage(),
             self.row.canceled_at,
@@ -196,6 +201,14 @@ class Sold:
     def _used(self, key: object, invoice: object) -> bool:
         row = self._invoice(invoice)
         return row is not None and (key, row.id) in self.tables.used
+
+    def _levied(self, key: object) -> Sequence[Fraction]:
+        row = self._invoice(key)
+        return [] if row is None else self.places.percents(row.issued_at, self.contract.zone)
+
+    def _total(self, key: object) -> int | None:
+        row = self._invoice(key)
+        return None if row is None else row.total
 
     def _void(self, key: object) -> bool:
         row = self._invoice(key)
@@ -511,7 +524,10 @@ def _day(at: datetime, zone: str) -> date:
 
 def _told(lines: Sequence[Line]) -> str:
     return (
-        ", ".join(f"{each.item} {each.gross} less {each.discount}" for each in lines) or "nothing"
+        ", ".join(
+            f"{each.item} {each.gross} less {each.discount}, {each.tax} of tax" for each in lines
+        )
+        or "nothing"
     )
 
 
@@ -528,7 +544,8 @@ _INVOICES: Final = text(
     " WHERE i.subscription_id IS NOT NULL"
 )
 _LINES: Final = text(
-    "SELECT invoice_id, item, gross, discount FROM invoice_lines ORDER BY invoice_id, line"
+    "SELECT invoice_id, item, gross, discount, tax, tax_included FROM invoice_lines"
+    " ORDER BY invoice_id, line"
 )
 _USED: Final = text("SELECT redemption_id, invoice_id FROM invoice_discounts")
 _SHARING: Final = text(

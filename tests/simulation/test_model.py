@@ -1,11 +1,14 @@
 """The model's dates and amounts, against dates and amounts that were counted by hand."""
 
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
+from tests.simulation.amounts import Line
 from tests.simulation.catalog import COUPONS, PRODUCTS, Price
+from tests.simulation.metered import cost
 from tests.simulation.model import (
     Change,
     Contract,
@@ -17,7 +20,8 @@ from tests.simulation.model import (
     may_be_paid,
     paid,
 )
-from tests.simulation.pricing import ItemChange, Line, Redeemed, noted
+from tests.simulation.pricing import ItemChange, Redeemed, noted
+from tests.simulation.taxing import PLACES, percent_at, taxed
 
 
 def at(moment: str) -> datetime:
@@ -268,3 +272,27 @@ def test_notes_of_a_line_add_up_to_it() -> None:
     parts = (33, 33, 34)
     given = [noted(line, sum(parts[:n]), part, "USD") for n, part in enumerate(parts)]
     assert given == [28, 28, 29]
+
+
+def test_taxes_are_rounded_for_all_lines_together() -> None:
+    """Four lines at 20 % come to 55.83, and each by itself would be 55.84."""
+    on_top = [Line(str(n), gross) for n, gross in enumerate((6833, 6833, 5750, 8500))]
+    found = taxed(on_top, Fraction(20), 1)
+    assert sum(line.tax for line in found) == 5583
+    assert sum(line.total for line in found) == 33499
+    (in_price,) = taxed([Line("base", 10000, included=True)], Fraction(19), 1)
+    assert (in_price.tax, in_price.total) == (1597, 10000)
+
+
+def test_a_business_in_another_country_of_the_union_owes_the_tax_itself() -> None:
+    before, later = date(2026, 2, 13), date(2026, 2, 14)
+    assert percent_at(PLACES["business in Italy"], before) == 0
+    assert percent_at(PLACES["Italy"], before) == 22
+    assert [percent_at(PLACES["business at home"], day) for day in (before, later)] == [19, 16]
+    assert percent_at(PLACES["America"], before) == percent_at(PLACES["exempt"], before) == 0
+
+
+def test_usage_is_charged_by_tiers_beyond_what_is_included() -> None:
+    """Nine calls: two are included, four at 0.30, three at 0.125."""
+    (calls, *_) = PRODUCTS["usage"].metered
+    assert cost(calls, Fraction(9), "USD") == Fraction("157.5")

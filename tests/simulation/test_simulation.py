@@ -70,7 +70,14 @@ def story_of(number: int) -> list[Event]:
 def test_stories_have_each_kind_of_event() -> None:
     stories = range(24)
     events = [each for number in stories for each in story_of(number)]
-    assert {each.kind for each in events} >= {*WEIGHTS, "subscribe", "usage", "backup", "restore"}
+    assert {each.kind for each in events} >= {
+        *WEIGHTS,
+        "subscribe",
+        "usage",
+        "tax facts",
+        "backup",
+        "restore",
+    }
     assert {each.coupon for each in events} >= {*COUPONS}
     assert {each.plan for each in events} >= {*PRODUCTS}
 

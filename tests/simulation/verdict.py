@@ -24,6 +24,7 @@ from tests.simulation.dunning import Debtor, declines_of
 from tests.simulation.events import Event
 from tests.simulation.metered import WAIT
 from tests.simulation.ordering import Ordered, among, merged, ordered_rows
+from tests.simulation.placing import Places
 from tests.simulation.refusals import unjustified
 from tests.simulation.sold import Sold, Tables, redeemed_too_often
 from tests.simulation.strangers import OwnSide
@@ -311,6 +312,10 @@ class _Customer:
         self.finals = list(conn.execute(_FINALS, {"id": self.row.id}))
         billed = {each.n for each in self.cycles if each.price is not None}
         paused = any(each.kind == "pause" for each in self.changes)
+        of_customer = [
+            each for each in simulation.facts if each.event.customer == order.event.customer
+        ]
+        places = Places(of_customer, simulation.taxed)
         self.sold = Sold(
             simulation.seed,
             facts,
@@ -318,6 +323,7 @@ class _Customer:
             self.row,
             self.cycles,
             contract,
+            places,
             simulation.products,
             simulation.published,
             provider.paid_at,
@@ -336,6 +342,7 @@ class _Customer:
             ordered_rows(conn, self.row.customer_id),
             provider.received,
             self.pays,
+            places,
         )
         self.was_canceled = conn.execute(_WAS_CANCELED, {"id": self.row.id}).scalar()
         self.left = int(conn.execute(_LEFT, {"id": self.row.customer_id}).scalar_one())

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.plans.items import Item
-from billing.rules.item_changes import ItemChange, held_at_start
+from billing.rules.item_changes import Applies, HeldTerms, ItemChange, held_at_start
 from billing.rules.segments import Timetable
 from billing.rules.subscriptions import CycleKind, Status, unpaid_from
 from billing.rules.usage import UsageEvent, UsageRefusal
@@ -228,9 +228,29 @@ def _known(
             changes=dated.get(one, ()),
             unpaid_from=unpaid_from(dated.get(one, ())) or given_up.get(one),
             ended_in=ended_in,
+            later_from=tuple(_later_from(subscription, ended_in, asked.get(one, ()), catalog)),
         )
         found[one] = Known(made, Seen(each.version, each.change))
     return found
+
+
+def _later_from(
+    subscription: Subscription,
+    ended_in: datetime | None,
+    asked: Sequence[ItemChange],
+    catalog: _Metered,
+) -> Iterator[SoldFrom]:
+    """Yield what bills usage of periods behind the next one, where that was changed for them."""
+    start = subscription.renews_at or ended_in
+    if start is None:
+        return
+    scheduled = (each.holds_from for each in asked if each.applies is Applies.PERIOD_END)
+    for at in sorted({each for each in scheduled if each > start}):
+        terms = held_at_start(asked, at)
+        if terms is not None:
+            yield SoldFrom(
+                at, catalog.sold([(terms.plan, terms.version)], _addons(subscription, terms))
+            )
 
 
 def _periods(
@@ -264,9 +284,13 @@ def _segments(
         if terms is not None and segment.starts_at > period.period_start:
             version = max(terms.version, version) if terms.plan == plan else terms.version
             plan = terms.plan
-        added = terms.addons if terms is not None else {}
-        rows = [HeldItem(subscription.id, code, 1, code, dated) for code, dated in added.items()]
+        rows = [] if terms is None else _addons(subscription, terms)
         yield SoldFrom(segment.starts_at, catalog.sold([(plan, version)], rows))
+
+
+def _addons(subscription: Subscription, terms: HeldTerms) -> list[HeldItem]:
+    added = terms.addons.items()
+    return [HeldItem(subscription.id, code, 1, code, dated) for code, dated in added]
 
 
 def _ended_in(subscription: Subscription, opened: Sequence[PeriodAsRun]) -> datetime | None:
