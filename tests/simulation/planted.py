@@ -620,8 +620,8 @@ SALES: Final[Sequence[Fault]] = (
     Fault(
         "what a change gives back can't pay its invoice",
         _QUOTES,
-        "    return replace(cost.facts, credit=batch.of(subscription, now).credit), notes\n",
-        "    return replace(cost.facts, credit=before.credit), notes\n",
+        "    return replace(facts, credit=batch.of(subscription, now).credit), notes\n",
+        "    return replace(facts, credit=before.credit), notes\n",
     ),
     Fault(
         "a change that another one follows is lost",
