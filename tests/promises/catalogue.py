@@ -64,6 +64,7 @@ _ENTRY: Final = (
     " WHERE i.id::text = split_part({0}source_key, '\\:', 2))"
 )
 ORDERS: Final[Mapping[str, str]] = {
+    "api_keys": "name",
     "attempts": f"{_PAYMENT.format('payment_id')}, n",
     "breaks": "found_at, kind, theirs ->> 'amount'",
     "credit_grants": "created_at, customer_id, amount",

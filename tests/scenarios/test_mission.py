@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError
 from billing.workers.daemons.reconciler import Reconciler
 from billing.workers.daemons.scheduler import Scheduler
 from billing.workers.runtime.health import HealthServer
-from billing.workers.runtime.metrics import StateCollector
+from billing.workers.runtime.metrics import ProcessMetrics, StateCollector
 from billing.workers.up.advance import set_clock
 from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import START, EngineUnderTest
@@ -435,6 +435,7 @@ def test_operators_watch_failed_charges_on_prometheus_dashboards(world: World) -
     world.subscribed("monthly")
     world.subscribed("monthly", card="pm_sbx_insufficient_1_then_ok")
     world.rename_at_provider(world.subscribed("monthly"), "cus_gone")
+    world.metrics = ProcessMetrics(CollectorRegistry(), "world", "0")  # as a process begins
 
     with HealthServer(world.metrics.registry) as server:
         before = scraped(server)

@@ -120,16 +120,16 @@ def test_a_process_that_crashes_is_a_finding_that_is_made_shorter(
 
     monkeypatch.setattr("billing.flows.payments.outcomes.captured", crash)
     size = Size(customers=1, days=5, asks=2)
-    story = told("crashes", servers, size)
+    stories = (told(f"crashes {number}", servers, size) for number in count())
+    story = next(each for each in stories if each.findings)  # not every story captures
     (finding,) = story.findings
-    assert re.fullmatch(
-        r"worker \d crashes by ValueError: of 17 cents \[step \d+, event \d+ \(.*\), .*\]", finding
-    )
+    where = r"\[step \d+, (event \d+ \(.*\)|at the end), .*\]"
+    assert re.fullmatch(rf"worker \d crashes by ValueError: of 17 cents {where}", finding)
     assert any("in crash" in line for line in story.trace)
 
     shorter = shrunk(story, servers, size)
     assert shorter is not None
-    assert [each.kind for each in shorter.events] == ["subscribe"]
+    assert {each.kind for each in shorter.events} <= {"subscribe", "tax facts"}
 
 
 def test_what_a_judge_cannot_judge_is_a_finding_and_the_others_go_on(

@@ -5,7 +5,7 @@ same under the same ids.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -207,7 +207,7 @@ class UsageOf:
 
     def _billings(self, problems: list[str]) -> Iterator[Billing]:
         rows = self.tables.closings[self.subscription.id]
-        groups = [list(each) for _, each in groupby(rows, lambda row: (row.at, row.invoice_id))]
+        groups = [group for _, each in groupby(rows, lambda row: row.at) for group in _split(each)]
         latest: dict[Place, dict[int, Row[Any]]] = defaultdict(dict)
         finals = 0
         for group in sorted(groups, key=self._order):
@@ -401,3 +401,16 @@ _CLOSINGS: Final = text(
     "  FROM usage_closings ORDER BY subscription_id, at, invoice_id, n, meter, segment"
 )
 _EVENTS: Final = text("SELECT subscription_id, id, meter, n FROM usage_events ORDER BY at, id")
+
+
+def _split(closed: Iterable[Row[Any]]) -> list[list[Row[Any]]]:
+    """Split what was closed at one instant by invoice; free segments go with the others."""
+    groups: dict[UUID | None, list[Row[Any]]] = defaultdict(list)
+    for row in closed:
+        groups[row.invoice_id].append(row)
+    free = groups.pop(None, [])
+    for group in groups.values():
+        places = {(row.n, row.meter) for row in group}
+        group.extend(row for row in free if (row.n, row.meter) in places)
+        free = [row for row in free if (row.n, row.meter) not in places]
+    return [*groups.values(), *([free] if free else [])]
