@@ -154,7 +154,8 @@ _PAYMENTS: Final = text(
     "SELECT p.id, c.external_id AS customer, p.amount, p.captured_at,"
     "       EXISTS (SELECT FROM disputes d WHERE d.payment_id = p.id)"
     "       OR EXISTS (SELECT FROM credit_notes n WHERE n.invoice_id = p.invoice_id)"
-    "       OR p.amount_captured <> p.amount AS is_reduced"
+    "       OR p.amount_captured <> p.amount"
+    "       OR p.amount <> i.total AS is_reduced"  # credit paid the rest, which a note counts, too
     "  FROM payments p JOIN customers c ON c.id = p.customer_id"
     "  LEFT JOIN invoices i ON i.id = p.invoice_id"
     " WHERE p.captured_at IS NOT NULL AND i.kind IS NOT NULL AND i.kind <> 'top_up'"
