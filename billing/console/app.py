@@ -15,12 +15,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from billing.console.desk import STATIC, Desk
-from billing.console.doors import LOGIN, LOGOUT, Door, TooMany
+from billing.console.console import STATIC, Console
 from billing.console.guard import ConsoleGuard
+from billing.console.logins import LOGIN, LOGOUT, Logins, TooManyLogins
 from billing.console.metrics import ConsoleMetrics
 from billing.console.pages import PAGES
-from billing.console.visits import HOME, ConsolePage, Given, Pairs, Person, Visit
+from billing.console.requests import HOME, ConsolePage, PageRequest, Pairs, Parameters, Person
 from billing.errors import BadInput, BillingError, Conflict, NotFound, SchemaUnknown, Unavailable
 from billing.pan import refuse_card_number
 from billing.rules.texts import has_controls
@@ -53,9 +53,9 @@ class _Files(StaticFiles):
         return response
 
 
-def create_app(desk: Desk, door: Door, metrics: ConsoleMetrics) -> FastAPI:
+def create_app(console: Console, logins: Logins, metrics: ConsoleMetrics) -> FastAPI:
     """Make the application."""
-    threads = desk.runtime.settings.console.threads
+    threads = console.runtime.settings.console.threads
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,20 +65,20 @@ def create_app(desk: Desk, door: Door, metrics: ConsoleMetrics) -> FastAPI:
     app = FastAPI(
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
     )
-    desk.templates.globals["places"] = {page.path.lstrip("/") for page in PAGES}
+    console.templates.globals["places"] = {page.path.lstrip("/") for page in PAGES}
     for page in PAGES:
         app.add_api_route(
-            HOME + page.path, _endpoint(page, desk), methods=[page.method], response_model=None
+            HOME + page.path, _endpoint(page, console), methods=[page.method], response_model=None
         )
-    _doors(app, desk, door)
+    _login_routes(app, console, logins)
     app.mount(f"{HOME}/static", _Files(directory=STATIC), name="static")
     app.add_api_route("/", _home, methods=["GET"], response_model=None)
-    _tell_errors(app, desk)
+    _tell_errors(app, console)
     app.add_middleware(
         ConsoleGuard,
-        door=door,
+        logins=logins,
         metrics=metrics,
-        told=lambda scope, status, what: _told(desk, status, what, scope=scope),
+        told=lambda scope, status, what: _told(console, status, what, scope=scope),
     )
     return app
 
@@ -87,33 +87,37 @@ async def _home(_: Request) -> Response:
     return RedirectResponse(HOME, 303)
 
 
-def _endpoint(page: ConsolePage, desk: Desk) -> Endpoint:
+def _endpoint(page: ConsolePage, console: Console) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         person: Person = request.state.person
         if not person.may(page.needs):
             what = f"this needs the scope {page.needs}, which your key doesn't have"
-            return _told(desk, 403, what, person=person)
+            return _told(console, 403, what, person=person)
         form: Pairs = await _form(request) if page.method == "POST" else ()
-        visit = Visit(
-            desk,
+        page_request = PageRequest(
+            console,
             person,
             _address(request.scope),
             {name: str(value) for name, value in request.path_params.items()},
-            Given(request.query_params.multi_items()),
-            Given(form),
+            Parameters(request.query_params.multi_items()),
+            Parameters(form),
         )
-        return await to_thread.run_sync(_answer, page, visit)
+        return await to_thread.run_sync(_answer, page, page_request)
 
     return endpoint
 
 
-def _answer(page: ConsolePage, visit: Visit) -> Response:
+def _answer(page: ConsolePage, page_request: PageRequest) -> Response:
     """Answer in a thread: pages ask the database."""
-    for name, value in (*visit.path.items(), *visit.query.pairs, *visit.form.pairs):
+    for name, value in (
+        *page_request.path.items(),
+        *page_request.query.pairs,
+        *page_request.form.pairs,
+    ):
         refuse_card_number(value, name)
         if has_controls(value.translate(_LINES)):
             raise BadInput("it has a character that no text may have", where=name)
-    return page.handle(visit)
+    return page.handle(page_request)
 
 
 def _address(scope: Scope) -> str:
@@ -142,27 +146,27 @@ async def _form(request: Request) -> Pairs:
         raise HTTPException(400, "the form can't be read") from None
 
 
-def _doors(app: FastAPI, desk: Desk, door: Door) -> None:
+def _login_routes(app: FastAPI, console: Console, logins: Logins) -> None:
     async def log_in(request: Request) -> Response:
-        form = Given(await _form(request))
+        form = Parameters(await _form(request))
         onward = _within(form.get("next"))
         address = request.client.host if request.client else ""
         try:
-            token = await to_thread.run_sync(door.open, form.get("key"), address)
-        except TooMany:
+            token = await to_thread.run_sync(logins.open, form.get("key"), address)
+        except TooManyLogins:
             what = "too many keys were tried from here: wait a minute"
-            return _login_page(desk, 429, onward, what)
+            return _login_page(console, 429, onward, what)
         if token is None:
             what = "this key isn't known, was revoked, or may not read"
-            return _login_page(desk, 401, onward, what)
-        return door.give(RedirectResponse(onward, 303), token)
+            return _login_page(console, 401, onward, what)
+        return logins.give(RedirectResponse(onward, 303), token)
 
     async def log_out(request: Request) -> Response:
-        await to_thread.run_sync(door.close, request.state.person)
-        return door.give(RedirectResponse(LOGIN, 303), None)
+        await to_thread.run_sync(logins.close, request.state.person)
+        return logins.give(RedirectResponse(LOGIN, 303), None)
 
     async def login_page(_: Request) -> Response:
-        return _login_page(desk, 200, HOME, "")
+        return _login_page(console, 200, HOME, "")
 
     app.add_api_route(LOGIN, login_page, methods=["GET"], response_model=None)
     app.add_api_route(LOGIN, log_in, methods=["POST"], response_model=None)
@@ -175,12 +179,12 @@ def _within(address: str) -> str:
     return address if ours and "\\" not in address and address.isprintable() else HOME
 
 
-def _login_page(desk: Desk, status: int, onward: str, what: str) -> HTMLResponse:
-    return HTMLResponse(desk.render("login.html", next=onward, what=what), status)
+def _login_page(console: Console, status: int, onward: str, what: str) -> HTMLResponse:
+    return HTMLResponse(console.render("login.html", next=onward, what=what), status)
 
 
 def _told(
-    desk: Desk,
+    console: Console,
     status: int,
     what: str,
     *,
@@ -191,16 +195,16 @@ def _told(
 ) -> Response:
     if status == 401 and scope is not None:
         onward = _within(_address(scope)) if scope["method"] == "GET" else HOME
-        return _login_page(desk, 401, onward, what)
+        return _login_page(console, 401, onward, what)
     return HTMLResponse(
-        desk.render(
+        console.render(
             "problem.html", person=person, status=status, what=what, where=where, remedy=remedy
         ),
         status,
     )
 
 
-def _tell_errors(app: FastAPI, desk: Desk) -> None:
+def _tell_errors(app: FastAPI, console: Console) -> None:
     def person_of(request: Request) -> Person | None:
         return getattr(request.state, "person", None)
 
@@ -208,7 +212,7 @@ def _tell_errors(app: FastAPI, desk: Desk) -> None:
         assert isinstance(error, BillingError)
         status = next((found for kind, found in _STATUS if isinstance(error, kind)), 400)
         return _told(
-            desk,
+            console,
             status,
             error.what,
             where=error.where or "",
@@ -220,18 +224,18 @@ def _tell_errors(app: FastAPI, desk: Desk) -> None:
         logger.warning("a request failed: %s", error)
         away = not isinstance(error, DBAPIError) or error.connection_invalidated
         what = "the database doesn't answer" if away else "the database refused this"
-        return _told(desk, 503 if away else 500, what, person=person_of(request))
+        return _told(console, 503 if away else 500, what, person=person_of(request))
 
     async def by_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         what = {404: "there is no such page", 405: "this isn't done here that way"}
         words = what.get(error.status_code, str(error.detail))
-        return _told(desk, error.status_code, words, person=person_of(request))
+        return _told(console, error.status_code, words, person=person_of(request))
 
     async def unexpected(request: Request, error: Exception) -> Response:
         logger.error("a request failed: %s", request.url.path, exc_info=error)
         what = "this failed; the log has why, under the id of the request"
-        return _told(desk, 500, what, person=person_of(request))
+        return _told(console, 500, what, person=person_of(request))
 
     app.add_exception_handler(BillingError, known)
     app.add_exception_handler(SQLAlchemyError, of_database)

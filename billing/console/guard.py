@@ -19,10 +19,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing import tracing
-from billing.console.doors import LOGIN, Door
+from billing.console.logins import LOGIN, Logins
 from billing.console.metrics import ConsoleMetrics
 from billing.console.origins import is_foreign
-from billing.console.visits import HOME
+from billing.console.requests import HOME
 from billing.ids import new_id
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,11 @@ Told = Callable[[Scope, int, str], Response]
 class ConsoleGuard:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, *, door: Door, metrics: ConsoleMetrics, told: Told) -> None:
+    def __init__(
+        self, app: ASGIApp, *, logins: Logins, metrics: ConsoleMetrics, told: Told
+    ) -> None:
         self._app = app
-        self._door = door
+        self._logins = logins
         self._metrics = metrics
         self._told = told
         # Threads of their own, so that who is logged in is found beside slow pages.
@@ -97,11 +99,11 @@ class ConsoleGuard:
 
     async def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        if is_foreign(scope["method"], headers, self._door.settings.url):
+        if is_foreign(scope["method"], headers, self._logins.settings.url):
             return self._told(scope, 403, "this request was started by another site")
         if scope["path"] == LOGIN or scope["path"].startswith(STATIC_PATH):
             return None
-        person = await to_thread.run_sync(self._door.who, headers, limiter=self._admitting)
+        person = await to_thread.run_sync(self._logins.who, headers, limiter=self._admitting)
         if person is None:
             return self._told(scope, 401, "")
         scope.setdefault("state", {})["person"] = person

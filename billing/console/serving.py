@@ -10,10 +10,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from billing.console.app import create_app
-from billing.console.desk import Desk
-from billing.console.doors import Door
+from billing.console.console import Console
+from billing.console.logins import Logins
 from billing.console.metrics import ConsoleMetrics
-from billing.console.visits import HOME
+from billing.console.requests import HOME
 from billing.errors import Unavailable
 from billing.listening import refuse_every_interface
 from billing.workers.runtime.health import ReadinessCheck
@@ -27,17 +27,17 @@ GRACE_SECONDS: Final = 30
 _BACKLOG: Final = 128
 
 
-class Console:
+class ConsoleServer:
     """The server of the pages. `url` says where they are."""
 
     def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
         settings = runtime.settings.console
         counted = ConsoleMetrics(metrics.registry)
-        door = Door(runtime.engine, runtime.clock, pepper(runtime.settings), settings, counted)
+        logins = Logins(runtime.engine, runtime.clock, pepper(runtime.settings), settings, counted)
         refuse_every_interface(settings.host, what="the console", setting="console.host")
         self._stopped = threading.Event()
         self._connections_max = settings.connections_max
-        self.app = create_app(Desk(runtime), door, counted)
+        self.app = create_app(Console(runtime), logins, counted)
         self._listener = _listen(settings.host, settings.port)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.base = f"http://{host}:{self._listener.getsockname()[1]}"
@@ -111,5 +111,5 @@ def work(
     runtime: Runtime, metrics: ProcessMetrics
 ) -> tuple[Callable[[], None], Callable[[], None], dict[str, ReadinessCheck]]:
     """Return the work of the role `console`, the function that stops it, and its check."""
-    console = Console(runtime, metrics)
+    console = ConsoleServer(runtime, metrics)
     return console.run, console.stop, {"draining": console.draining}

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
 
 from billing.console import links, words
-from billing.console.visits import ConsolePage, Visit
+from billing.console.requests import ConsolePage, PageRequest
 from billing.errors import BadInput
 from billing.flows.service.api_keys import Scope
 
@@ -96,20 +96,24 @@ class ListPage:
 def pages(listing: ListPage, needs: Scope = Scope.READ) -> tuple[ConsolePage, ConsolePage]:
     """Return the page of a list and that of its CSV."""
     return (
-        ConsolePage("GET", f"/{listing.place}", needs, lambda visit: show(listing, visit)),
-        ConsolePage("GET", f"/{listing.place}.csv", needs, lambda visit: as_csv(listing, visit)),
+        ConsolePage("GET", f"/{listing.place}", needs, lambda request: show(listing, request)),
+        ConsolePage(
+            "GET", f"/{listing.place}.csv", needs, lambda request: as_csv(listing, request)
+        ),
     )
 
 
-def show(listing: ListPage, visit: Visit, template: str = "list.html", **values: Any) -> Response:
+def show(
+    listing: ListPage, request: PageRequest, template: str = "list.html", **values: Any
+) -> Response:
     """Answer with one page of a list; `values` are for a template of its own."""
-    at = _cursor(listing, visit)
-    with visit.connect() as conn:
-        rows = _read(listing, conn, _asked(listing, conn, visit), SHOWN + 1, at)
+    at = _cursor(listing, request)
+    with request.connect() as conn:
+        rows = _read(listing, conn, _asked(listing, conn, request), SHOWN + 1, at)
     shown = rows[:SHOWN]
-    given = {each.name: visit.query.get(each.name) for each in listing.filters}
+    given = {each.name: request.query.get(each.name) for each in listing.filters}
     more = {**given, listing.cursor: str(shown[-1].id)} if len(rows) > SHOWN else None
-    return visit.page(
+    return request.page(
         template,
         **values,
         listing=listing,
@@ -124,16 +128,16 @@ def show(listing: ListPage, visit: Visit, template: str = "list.html", **values:
     )
 
 
-def as_csv(listing: ListPage, visit: Visit) -> Response:
+def as_csv(listing: ListPage, request: PageRequest) -> Response:
     """Answer with every row of a list, read a thousand at a time while it is sent."""
-    with visit.connect() as conn:
-        asked = _asked(listing, conn, visit)
+    with request.connect() as conn:
+        asked = _asked(listing, conn, request)
 
     def lines() -> Iterator[str]:
-        at = _cursor(listing, visit)
+        at = _cursor(listing, request)
         headed = False
         while True:
-            with visit.connect() as conn:
+            with request.connect() as conn:
                 rows = _read(listing, conn, asked, _A_FETCH, at)
             yield from csv_lines(rows, headed=headed)
             if len(rows) < _A_FETCH:
@@ -190,14 +194,14 @@ def _read(
     return list(listing.read(conn, **found))
 
 
-def _asked(listing: ListPage, conn: Connection, visit: Visit) -> dict[str, object]:
+def _asked(listing: ListPage, conn: Connection, request: PageRequest) -> dict[str, object]:
     """Return the values of the filters. Raises: BadInput."""
-    visit.query.only(listing.cursor, *(each.name for each in listing.filters))
-    return {each.name: each.value(conn, visit.query.get(each.name)) for each in listing.filters}
+    request.query.only(listing.cursor, *(each.name for each in listing.filters))
+    return {each.name: each.value(conn, request.query.get(each.name)) for each in listing.filters}
 
 
-def _cursor(listing: ListPage, visit: Visit) -> UUID | int | None:
-    typed = visit.query.get(listing.cursor)
+def _cursor(listing: ListPage, request: PageRequest) -> UUID | int | None:
+    typed = request.query.get(listing.cursor)
     try:
         found = listing.key(typed) if typed else None
     except ValueError:

@@ -11,7 +11,7 @@ from axe_playwright_python import base as axe
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import ConsoleMessage, Page, Playwright, sync_playwright
 
-from tests.console.office import Browser
+from tests.console.console_under_test import Browser
 from tests.waiting import PATIENCE
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from billing.sandbox import SandboxServer
-from tests.console.office import Browser, Office, open_office
+from tests.console.console_under_test import Browser, ConsoleUnderTest, running_console
 from tests.scenarios.world import World
 
 
@@ -28,13 +28,13 @@ def world(
 
 
 @pytest.fixture
-def office(world: World) -> Iterator[Office]:
+def console(world: World) -> Iterator[ConsoleUnderTest]:
     """A running console."""
-    with open_office(world) as office:
-        yield office
+    with running_console(world) as console:
+        yield console
 
 
 @pytest.fixture
-def ann(office: Office) -> Browser:
+def ann(console: ConsoleUnderTest) -> Browser:
     """A person who may do everything."""
-    return office.person()
+    return console.person()

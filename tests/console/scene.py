@@ -24,7 +24,7 @@ class Scene:
     eve: Subscriber
 
 
-def furnish(world: World) -> Scene:
+def prepare(world: World) -> Scene:
     """Let a good month pass with declines, a dispute, a parked payment, breaks and a refund."""
 
     def subscribed(name: str, card: str, email: str | None = None) -> Subscriber:

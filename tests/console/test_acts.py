@@ -5,15 +5,15 @@ from sqlalchemy import text
 
 from billing.flows.service.api_keys import PersonRole
 from billing.queries import payments
-from tests.console.office import Browser, Office, Reader
-from tests.console.scene import Scene, furnish
+from tests.console.console_under_test import Browser, ConsoleUnderTest, Reader
+from tests.console.scene import Scene, prepare
 from tests.scenarios.world import World
 
 
 @pytest.fixture
-def scene(office: Office) -> Scene:
+def scene(console: ConsoleUnderTest) -> Scene:
     """A bit of everything that needs somebody."""
-    return furnish(office.world)
+    return prepare(console.world)
 
 
 def told(world: World, action: str) -> list[tuple[str, str]]:
@@ -32,8 +32,8 @@ def done(browser: Browser, address: str, **form: str) -> str:
     return answer.headers["location"]
 
 
-def test_support_gives_a_part_of_a_payment_back(office: Office, scene: Scene) -> None:
-    world, support = office.world, office.person(PersonRole.SUPPORT, "sam")
+def test_support_gives_a_part_of_a_payment_back(console: ConsoleUnderTest, scene: Scene) -> None:
+    world, support = console.world, console.person(PersonRole.SUPPORT, "sam")
     payment = world.payment(scene.ada, 0)
     address = f"/console/payments/{payment.id}/refund"
 
@@ -47,9 +47,9 @@ def test_support_gives_a_part_of_a_payment_back(office: Office, scene: Scene) ->
     assert "asked for" in support.page(back).text
 
 
-def test_a_form_that_is_sent_twice_gives_back_once(office: Office, scene: Scene) -> None:
-    ann = office.person()
-    payment = office.world.payment(scene.ada, 0)
+def test_a_form_that_is_sent_twice_gives_back_once(console: ConsoleUnderTest, scene: Scene) -> None:
+    ann = console.person()
+    payment = console.world.payment(scene.ada, 0)
     address = f"/console/payments/{payment.id}/refund"
     once = ann.page(address).fields["once"]
     form = {"amount": "5.00", "once": once, "reason": "asked for"}
@@ -57,7 +57,7 @@ def test_a_form_that_is_sent_twice_gives_back_once(office: Office, scene: Scene)
     answers = [ann.post(address, form).status_code for _ in range(2)]
 
     assert answers == [303, 303]
-    assert office.world.payment(scene.ada, 0).amount_refunded == 800
+    assert console.world.payment(scene.ada, 0).amount_refunded == 800
 
 
 @pytest.mark.parametrize(
@@ -68,21 +68,23 @@ def test_a_form_that_is_sent_twice_gives_back_once(office: Office, scene: Scene)
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_words(
-    office: Office, scene: Scene, form: dict[str, str], status: int
+    console: ConsoleUnderTest, scene: Scene, form: dict[str, str], status: int
 ) -> None:
-    ann = office.person()
-    address = f"/console/payments/{office.world.payment(scene.ada, 0).id}/refund"
+    ann = console.person()
+    address = f"/console/payments/{console.world.payment(scene.ada, 0).id}/refund"
     once = ann.page(address).fields["once"]
 
     answer = ann.post(address, {"amount": "", "once": once, "reason": "asked for", **form})
 
     assert answer.status_code == status
     assert Reader(answer.text).text
-    assert office.world.payment(scene.ada, 0).amount_refunded == 300
+    assert console.world.payment(scene.ada, 0).amount_refunded == 300
 
 
-def test_an_operator_tries_a_declined_payment_again(office: Office, scene: Scene) -> None:
-    world, operator = office.world, office.person(PersonRole.OPERATOR, "otto")
+def test_an_operator_tries_a_declined_payment_again(
+    console: ConsoleUnderTest, scene: Scene
+) -> None:
+    world, operator = console.world, console.person(PersonRole.OPERATOR, "otto")
     payment = world.payment(scene.cid)
     world.new_card(scene.cid, "pm_card_visa")
 
@@ -93,8 +95,8 @@ def test_an_operator_tries_a_declined_payment_again(office: Office, scene: Scene
     assert world.payment(scene.cid).state == "CAPTURED"
 
 
-def test_an_operator_releases_a_parked_payment(office: Office, scene: Scene) -> None:
-    world, operator = office.world, office.person(PersonRole.OPERATOR, "otto")
+def test_an_operator_releases_a_parked_payment(console: ConsoleUnderTest, scene: Scene) -> None:
+    world, operator = console.world, console.person(PersonRole.OPERATOR, "otto")
     with world.engine.connect() as conn:
         (parked,) = payments.payments(conn, parked=True)
 
@@ -105,8 +107,8 @@ def test_an_operator_releases_a_parked_payment(office: Office, scene: Scene) -> 
     assert told(world, "payment.release") == [("console:otto", "asked for")]
 
 
-def test_a_subscription_is_paused_goes_on_and_ends(office: Office, scene: Scene) -> None:
-    world, operator = office.world, office.person(PersonRole.OPERATOR, "otto")
+def test_a_subscription_is_paused_goes_on_and_ends(console: ConsoleUnderTest, scene: Scene) -> None:
+    world, operator = console.world, console.person(PersonRole.OPERATOR, "otto")
     address = f"/console/subscriptions/{scene.ada.subscription_id}"
 
     done(operator, f"{address}/pause")
@@ -125,8 +127,8 @@ def test_a_subscription_is_paused_goes_on_and_ends(office: Office, scene: Scene)
     assert "console:otto" in operator.page(address).text
 
 
-def test_a_preview_changes_nothing(office: Office, ann: Browser, scene: Scene) -> None:
-    world = office.world
+def test_a_preview_changes_nothing(console: ConsoleUnderTest, ann: Browser, scene: Scene) -> None:
+    world = console.world
     before = (world.status(scene.ada), world.events(scene.ada), world.payment(scene.bob))
     for act in ("pause", "cancel?when=now", "cancel"):
         ann.page(f"/console/subscriptions/{scene.ada.subscription_id}/{act}")
@@ -135,20 +137,22 @@ def test_a_preview_changes_nothing(office: Office, ann: Browser, scene: Scene) -
     assert (world.status(scene.ada), world.events(scene.ada), world.payment(scene.bob)) == before
 
 
-def test_who_may_only_look_sees_what_an_act_would_do(office: Office, scene: Scene) -> None:
-    viewer = office.person(PersonRole.VIEWER)
-    address = f"/console/payments/{office.world.payment(scene.ada, 0).id}/refund"
+def test_who_may_only_look_sees_what_an_act_would_do(
+    console: ConsoleUnderTest, scene: Scene
+) -> None:
+    viewer = console.person(PersonRole.VIEWER)
+    address = f"/console/payments/{console.world.payment(scene.ada, 0).id}/refund"
 
     assert "needs the scope refund" in viewer.page(address).text
     assert viewer.post(address, {"reason": "x"}).status_code == 403
 
 
 def test_the_audit_log_is_for_finance_and_is_read_on_by_numbers(
-    office: Office, scene: Scene
+    console: ConsoleUnderTest, scene: Scene
 ) -> None:
-    fin = office.person(PersonRole.FINANCE, "fin")
+    fin = console.person(PersonRole.FINANCE, "fin")
     for _ in range(55):
-        office.key(*PersonRole.VIEWER.scopes, name="many")
+        console.key(*PersonRole.VIEWER.scopes, name="many")
     first = fin.page("/console/audit")
     second = fin.page(first.link("Older"))
 
@@ -158,18 +162,20 @@ def test_the_audit_log_is_for_finance_and_is_read_on_by_numbers(
     assert [row[1] for row in fin.page("/console/audit?actor=console%3Afin").rows[1:]] == [
         "console:fin"
     ]
-    assert office.person(PersonRole.VIEWER).get("/console/audit").status_code == 403
+    assert console.person(PersonRole.VIEWER).get("/console/audit").status_code == 403
     for wrong in ("0", "x", str(2**70)):
         assert fin.get(f"/console/audit?before={wrong}").status_code == 422
 
 
-def test_pages_offer_what_can_be_done(office: Office, ann: Browser, scene: Scene) -> None:
+def test_pages_offer_what_can_be_done(
+    console: ConsoleUnderTest, ann: Browser, scene: Scene
+) -> None:
     def offered(address: str) -> set[str]:
         acts = ("refund", "retry", "release", "cancel", "pause", "resume")
         hrefs = [href.rpartition("/")[2] for _, href in ann.page(address).links]
         return set(acts) & set(hrefs)
 
-    world = office.world
+    world = console.world
     assert offered(f"/console/payments/{world.payment(scene.ada, 0).id}") == {"refund"}
     assert offered(f"/console/payments/{world.payment(scene.bob).id}") == {"retry"}
     assert offered(f"/console/subscriptions/{scene.ada.subscription_id}") == {"cancel", "pause"}

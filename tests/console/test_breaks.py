@@ -7,15 +7,15 @@ from sqlalchemy import text
 
 from billing.flows.breaks import operator
 from billing.flows.service.api_keys import PersonRole
-from tests.console.office import Browser, Office, Reader, open_office
+from tests.console.console_under_test import Browser, ConsoleUnderTest, Reader, running_console
 from tests.console.test_pages import table
 from tests.scenarios.world import World
 
 
 @pytest.fixture
-def broken(office: Office) -> list[str]:
+def broken(console: ConsoleUnderTest) -> list[str]:
     """The ids of twenty breaks."""
-    return find_breaks(office.world)
+    return find_breaks(console.world)
 
 
 def find_breaks(world: World) -> list[str]:
@@ -39,7 +39,7 @@ def resolved(world: World) -> int:
 
 
 def test_a_break_says_what_differs_and_why_that_may_be(
-    office: Office, ann: Browser, broken: list[str]
+    console: ConsoleUnderTest, ann: Browser, broken: list[str]
 ) -> None:
     rows = table(ann, "/console/breaks")
     page = ann.page(f"/console/breaks/{broken[0]}")
@@ -55,9 +55,9 @@ def test_a_break_says_what_differs_and_why_that_may_be(
 
 
 def test_twenty_breaks_are_worked_off_at_once_after_a_preview(
-    office: Office, broken: list[str]
+    console: ConsoleUnderTest, broken: list[str]
 ) -> None:
-    fin = office.person(PersonRole.FINANCE, "fin")
+    fin = console.person(PersonRole.FINANCE, "fin")
     query = "&".join(f"id={each}" for each in broken)
     preview = fin.page(f"/console/breaks/resolve?{query}&adjust=suggested")
 
@@ -65,27 +65,27 @@ def test_twenty_breaks_are_worked_off_at_once_after_a_preview(
     assert "psp_clearing is adjusted by" not in preview.text
     assert "The adjustments come to" in preview.text
     assert "debit psp clearing" in preview.text
-    assert resolved(office.world) == 0
+    assert resolved(console.world) == 0
 
     form = {"id": broken, "adjust": "suggested", "reason": "gifts of the fair"}
     answer = fin.post("/console/breaks/resolve", form)
 
     assert "20 breaks are resolved" in Reader(answer.text).text
-    assert resolved(office.world) == 20
+    assert resolved(console.world) == 20
     assert fin.page("/console/breaks").rows == []
     assert len(table(fin, "/console/breaks?resolved=yes")) == 20
-    with office.world.engine.connect() as conn:
+    with console.world.engine.connect() as conn:
         told = conn.execute(
             text("SELECT DISTINCT actor, why FROM audit_log WHERE action = 'break.resolve'")
         ).all()
     assert [tuple(row) for row in told] == [("console:fin", "gifts of the fair")]
-    office.world.assert_promises_hold()
+    console.world.assert_promises_hold()
 
 
 def test_a_break_that_somebody_resolved_meanwhile_is_told_and_the_others_are_done(
-    office: Office, broken: list[str]
+    console: ConsoleUnderTest, broken: list[str]
 ) -> None:
-    fin = office.person(PersonRole.FINANCE)
+    fin = console.person(PersonRole.FINANCE)
     first, second, *_ = broken
     fin.post("/console/breaks/resolve", {"id": [first], "adjust": "", "reason": "known"})
 
@@ -97,8 +97,10 @@ def test_a_break_that_somebody_resolved_meanwhile_is_told_and_the_others_are_don
     assert "is resolved: known" in told.text
 
 
-def test_a_break_is_taken_noted_and_given_back(office: Office, broken: list[str]) -> None:
-    fin = office.person(PersonRole.FINANCE, "fin")
+def test_a_break_is_taken_noted_and_given_back(
+    console: ConsoleUnderTest, broken: list[str]
+) -> None:
+    fin = console.person(PersonRole.FINANCE, "fin")
     address = f"/console/breaks/{broken[0]}"
     fin.post(f"{address}/assign", {"to": "me"})
     fin.post(f"{address}/notes", {"words": "asked the fair"})
@@ -123,19 +125,19 @@ def test_a_break_is_taken_noted_and_given_back(office: Office, broken: list[str]
     ],
 )
 def test_what_makes_no_sense_is_refused_and_nothing_is_done(
-    office: Office, broken: list[str], form: dict[str, str], told: str
+    console: ConsoleUnderTest, broken: list[str], form: dict[str, str], told: str
 ) -> None:
-    fin = office.person(PersonRole.FINANCE)
+    fin = console.person(PersonRole.FINANCE)
 
     answer = fin.post("/console/breaks/resolve", {"id": broken[:1], **form})
 
     assert answer.status_code == 422
     assert told in Reader(answer.text).text
-    assert resolved(office.world) == 0
+    assert resolved(console.world) == 0
 
 
-def test_one_amount_for_many_is_refused(office: Office, broken: list[str]) -> None:
-    fin = office.person(PersonRole.FINANCE)
+def test_one_amount_for_many_is_refused(console: ConsoleUnderTest, broken: list[str]) -> None:
+    fin = console.person(PersonRole.FINANCE)
 
     form = {"id": broken[:2], "adjust": "7.00 USD", "reason": "x"}
     assert fin.post("/console/breaks/resolve", form).status_code == 422
@@ -143,16 +145,16 @@ def test_one_amount_for_many_is_refused(office: Office, broken: list[str]) -> No
 
 
 def test_who_may_only_look_sees_the_preview_and_resolves_nothing(
-    office: Office, broken: list[str]
+    console: ConsoleUnderTest, broken: list[str]
 ) -> None:
-    viewer = office.person(PersonRole.VIEWER)
+    viewer = console.person(PersonRole.VIEWER)
     preview = viewer.page(f"/console/breaks/resolve?id={broken[0]}&adjust=suggested&reason=x")
 
     assert "needs the scope close" in preview.text
     form = {"id": broken[:1], "adjust": "", "reason": "x"}
     assert viewer.post("/console/breaks/resolve", form).status_code == 403
     assert viewer.post(f"/console/breaks/{broken[0]}/notes", {"words": "x"}).status_code == 403
-    assert resolved(office.world) == 0
+    assert resolved(console.world) == 0
 
 
 def test_an_adjustment_above_the_amount_takes_two_people(world: World) -> None:
@@ -162,9 +164,9 @@ def test_an_adjustment_above_the_amount_takes_two_people(world: World) -> None:
     amounts = [money.amount for money in lacking if money is not None]
     above = sorted(amounts)[10]
     most = [each for each, amount in zip(ids, amounts, strict=True) if amount > above]
-    with open_office(world, second_person_above={"USD": f"{above / 100:.2f}"}) as office:
-        ann = office.person(PersonRole.FINANCE, "ann")
-        bob = office.person(PersonRole.FINANCE, "bob")
+    with running_console(world, second_person_above={"USD": f"{above / 100:.2f}"}) as console:
+        ann = console.person(PersonRole.FINANCE, "ann")
+        bob = console.person(PersonRole.FINANCE, "bob")
         form = {"id": ids, "adjust": "suggested", "reason": "gifts"}
         query = "&".join(f"id={each}" for each in ids)
         preview = ann.page(f"/console/breaks/resolve?{query}&adjust=suggested")
@@ -190,10 +192,10 @@ def test_an_adjustment_above_the_amount_takes_two_people(world: World) -> None:
 
 
 def test_another_amount_than_was_proposed_is_a_proposal_of_its_own(world: World) -> None:
-    with open_office(world, second_person_above={"USD": "0.00"}) as office:
+    with running_console(world, second_person_above={"USD": "0.00"}) as console:
         first, *_ = find_breaks(world)
-        ann = office.person(PersonRole.FINANCE, "ann")
-        bob = office.person(PersonRole.FINANCE, "bob")
+        ann = console.person(PersonRole.FINANCE, "ann")
+        bob = console.person(PersonRole.FINANCE, "bob")
         ann.post("/console/breaks/resolve", {"id": first, "adjust": "7.00 USD", "reason": "x"})
 
         told = bob.post(

@@ -8,8 +8,8 @@ import pytest
 
 from billing.flows.service.api_keys import Scope
 from tests.console.chromium import EXECUTABLE, Tab, running
-from tests.console.office import Browser, Office
-from tests.console.scene import JAPANESE_NAME, Scene, furnish
+from tests.console.console_under_test import Browser, ConsoleUnderTest
+from tests.console.scene import JAPANESE_NAME, Scene, prepare
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,16 +21,16 @@ pytestmark = [
 
 
 @pytest.fixture
-def scene(office: Office) -> Scene:
+def scene(console: ConsoleUnderTest) -> Scene:
     """A bit of everything that needs somebody."""
-    furnished = furnish(office.world)
-    office.world.close_books()
-    return furnished
+    prepared = prepare(console.world)
+    console.world.close_books()
+    return prepared
 
 
-def addresses(office: Office, scene: Scene) -> Mapping[str, str]:
+def addresses(console: ConsoleUnderTest, scene: Scene) -> Mapping[str, str]:
     """Return the address of every page that is shown, by the name of its picture."""
-    payment = office.world.payment(scene.bob)
+    payment = console.world.payment(scene.bob)
     return {
         "home": "/console",
         "failed": "/console/failed",
@@ -51,18 +51,20 @@ def addresses(office: Office, scene: Scene) -> Mapping[str, str]:
         "entry": "/console/entries/1",
         "audit": "/console/audit",
         "cancel": f"/console/subscriptions/{scene.ada.subscription_id}/cancel?when=now",
-        "refund": f"/console/payments/{office.world.payment(scene.ada, 0).id}/refund",
+        "refund": f"/console/payments/{console.world.payment(scene.ada, 0).id}/refund",
         "search": "/console/search?q=4242",
         "nothing": "/console/search?q=nobody%40example.com",
     }
 
 
-def test_every_page_is_readable_for_everybody(office: Office, ann: Browser, scene: Scene) -> None:
+def test_every_page_is_readable_for_everybody(
+    console: ConsoleUnderTest, ann: Browser, scene: Scene
+) -> None:
     """In light and dark, on a desk and a phone; axe-core and the browser find nothing wrong."""
     with running() as chromium:
         for dark, phone in ((False, False), (True, False), (False, True)):
             tab = Tab(chromium, ann, dark=dark, phone=phone)
-            for name, address in addresses(office, scene).items():
+            for name, address in addresses(console, scene).items():
                 tab.open(address)
                 tab.keep(f"{name}{'-dark' if dark else ''}{'-phone' if phone else ''}")
 
@@ -73,12 +75,12 @@ def test_every_page_is_readable_for_everybody(office: Office, ann: Browser, scen
 
 
 def test_somebody_logs_in_looks_for_a_customer_and_leaves_by_keyboard(
-    office: Office, scene: Scene
+    console: ConsoleUnderTest, scene: Scene
 ) -> None:
     with running() as chromium:
-        tab = Tab(chromium, office.stranger())
+        tab = Tab(chromium, console.stranger())
         page = tab.open("/console/failed?stage=ladder")
-        page.keyboard.type(office.key(Scope.READ)[1])
+        page.keyboard.type(console.key(Scope.READ)[1])
         page.keyboard.press("Enter")
         page.wait_for_url("**/console/failed?stage=ladder")
         assert JAPANESE_NAME in page.inner_text("main")
@@ -105,7 +107,7 @@ def test_somebody_logs_in_looks_for_a_customer_and_leaves_by_keyboard(
         tab.close()
 
 
-def test_pages_work_without_scripts(office: Office, ann: Browser, scene: Scene) -> None:
+def test_pages_work_without_scripts(console: ConsoleUnderTest, ann: Browser, scene: Scene) -> None:
     with running() as chromium:
         tab = Tab(chromium, ann, scripts=False)
         page = tab.open("/console/payments")
@@ -121,7 +123,7 @@ def test_pages_work_without_scripts(office: Office, ann: Browser, scene: Scene) 
 
 
 def test_breaks_are_opened_in_place_selected_and_resolved_by_keyboard(
-    office: Office, ann: Browser, scene: Scene
+    console: ConsoleUnderTest, ann: Browser, scene: Scene
 ) -> None:
     with running() as chromium:
         tab = Tab(chromium, ann)

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from tests.console.office import Browser, Office
+from tests.console.console_under_test import Browser, ConsoleUnderTest
 from tests.console.test_pages import table
 from tests.scenarios.world import World
 
@@ -23,13 +23,15 @@ def settled(world: World) -> None:
 
 
 @pytest.fixture
-def closed(office: Office) -> Office:
-    """An office whose January is closed."""
-    settled(office.world)
-    return office
+def closed(console: ConsoleUnderTest) -> ConsoleUnderTest:
+    """An console whose January is closed."""
+    settled(console.world)
+    return console
 
 
-def test_a_closed_month_says_so_and_prints_its_balances(closed: Office, ann: Browser) -> None:
+def test_a_closed_month_says_so_and_prints_its_balances(
+    closed: ConsoleUnderTest, ann: Browser
+) -> None:
     page = ann.page("/console/close?month=2026-01")
 
     assert "Close of January 2026" in page.text
@@ -40,7 +42,7 @@ def test_a_closed_month_says_so_and_prints_its_balances(closed: Office, ann: Bro
 
 
 def test_the_balances_of_a_month_follow_from_those_of_the_month_before(
-    closed: Office, ann: Browser
+    closed: ConsoleUnderTest, ann: Browser
 ) -> None:
     def balances(named: str) -> dict[tuple[str, str], dict[str, int]]:
         answer = ann.get(f"/console/close.csv?month={named}")
@@ -61,7 +63,7 @@ def test_the_balances_of_a_month_follow_from_those_of_the_month_before(
     assert sum(row["closing"] for row in february.values()) == 0
 
 
-def test_what_keeps_cycles_open_leads_to_them(closed: Office, ann: Browser) -> None:
+def test_what_keeps_cycles_open_leads_to_them(closed: ConsoleUnderTest, ann: Browser) -> None:
     page = ann.page("/console/close?month=2026-02")
 
     (link,) = [href for text, href in page.links if text == "not paid yet"]
@@ -70,7 +72,7 @@ def test_what_keeps_cycles_open_leads_to_them(closed: Office, ann: Browser) -> N
 
 
 def test_the_tie_out_is_that_of_the_last_run_until_the_provider_is_asked(
-    closed: Office, ann: Browser
+    closed: ConsoleUnderTest, ann: Browser
 ) -> None:
     closed.world.psp.take_money(700)
 
@@ -86,7 +88,7 @@ def test_the_tie_out_is_that_of_the_last_run_until_the_provider_is_asked(
     assert row["unexplained"] != "0.00 USD"
 
 
-def test_the_proof_is_made_on_demand(closed: Office, ann: Browser) -> None:
+def test_the_proof_is_made_on_demand(closed: ConsoleUnderTest, ann: Browser) -> None:
     page = ann.page("/console/close/prove")
 
     assert "Every promise holds" in page.text

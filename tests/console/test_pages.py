@@ -6,14 +6,14 @@ import io
 import pytest
 
 from billing.queries import attention
-from tests.console.office import Browser, Office, Reader
-from tests.console.scene import JAPANESE_NAME, LONG_NAME, Scene, furnish
+from tests.console.console_under_test import Browser, ConsoleUnderTest, Reader
+from tests.console.scene import JAPANESE_NAME, LONG_NAME, Scene, prepare
 
 
 @pytest.fixture
-def scene(office: Office) -> Scene:
+def scene(console: ConsoleUnderTest) -> Scene:
     """A bit of everything that needs somebody."""
-    return furnish(office.world)
+    return prepare(console.world)
 
 
 def table(browser: Browser, path: str) -> list[dict[str, str]]:
@@ -27,9 +27,11 @@ def test_an_empty_engine_needs_nobody(ann: Browser) -> None:
         assert ann.page(f"/console/{place}").rows == []
 
 
-def test_every_count_leads_to_as_many_rows(office: Office, ann: Browser, scene: Scene) -> None:
+def test_every_count_leads_to_as_many_rows(
+    console: ConsoleUnderTest, ann: Browser, scene: Scene
+) -> None:
     home = ann.page("/console")
-    with office.world.engine.connect() as conn:
+    with console.world.engine.connect() as conn:
         counts = attention.counts(conn)
     counted = [(text, href) for text, href in home.links if text.isdigit()]
 
@@ -55,7 +57,7 @@ def test_failed_charges_say_why_and_what_follows(ann: Browser, scene: Scene) -> 
 
 
 def test_why_was_i_charged_is_answered_in_two_clicks(
-    office: Office, ann: Browser, scene: Scene
+    console: ConsoleUnderTest, ann: Browser, scene: Scene
 ) -> None:
     found = ann.get("/console/search?q=ada%40example.com")
     customer = ann.page(found.headers["location"])
@@ -69,8 +71,10 @@ def test_why_was_i_charged_is_answered_in_two_clicks(
     assert "debit receivable 19.99 USD" in told
 
 
-def test_what_a_sentence_names_is_a_link(office: Office, ann: Browser, scene: Scene) -> None:
-    payment = office.world.payment(scene.ada, 0)
+def test_what_a_sentence_names_is_a_link(
+    console: ConsoleUnderTest, ann: Browser, scene: Scene
+) -> None:
+    payment = console.world.payment(scene.ada, 0)
     page = ann.page(f"/console/payments/{payment.id}")
     entries = [href for _, href in page.links if "/entries/" in href]
 
@@ -88,8 +92,10 @@ def test_the_books_of_an_entry_balance_on_its_page(ann: Browser, scene: Scene) -
     assert [row["credit"] for row in rows if row["credit"]] == ["19.99 USD"]
 
 
-def test_search_finds_what_a_person_has_in_hand(office: Office, ann: Browser, scene: Scene) -> None:
-    payment = office.world.payment(scene.ada, 0)
+def test_search_finds_what_a_person_has_in_hand(
+    console: ConsoleUnderTest, ann: Browser, scene: Scene
+) -> None:
+    payment = console.world.payment(scene.ada, 0)
     billed = table(ann, f"/console/invoices?customer_id={scene.ada.customer_id}")
     in_hand = (
         "ada@example.com", "ADA@example.com", "ada", "sub-ada", scene.ada.subscription_id,
@@ -112,9 +118,11 @@ def test_several_hits_are_listed(ann: Browser, scene: Scene) -> None:
     assert {row["kind"] for row in rows} == {"customer"}
 
 
-def test_a_list_is_read_on_by_keys_and_keeps_its_filter(office: Office, ann: Browser) -> None:
+def test_a_list_is_read_on_by_keys_and_keeps_its_filter(
+    console: ConsoleUnderTest, ann: Browser
+) -> None:
     for _ in range(60):
-        office.world.customer(None)
+        console.world.customer(None)
     first = ann.page("/console/customers")
     second = ann.page(first.link("Older"))
 
@@ -139,9 +147,9 @@ def test_a_csv_has_every_row_of_the_same_filter(ann: Browser, scene: Scene) -> N
     assert {row["state"] for row in rows} == {"CREATED"}
 
 
-def test_a_csv_holds_no_formula(office: Office, ann: Browser) -> None:
-    with office.world.engine.begin() as conn:
-        customer_id, _ = office.world.customer(None)
+def test_a_csv_holds_no_formula(console: ConsoleUnderTest, ann: Browser) -> None:
+    with console.world.engine.begin() as conn:
+        customer_id, _ = console.world.customer(None)
         conn.exec_driver_sql(
             "UPDATE customers SET name = '=HYPERLINK(1)' WHERE id = %s", (customer_id,)
         )
@@ -151,9 +159,9 @@ def test_a_csv_holds_no_formula(office: Office, ann: Browser) -> None:
     assert row["name"] == "'=HYPERLINK(1)"
 
 
-def test_a_name_is_text_and_nothing_else(office: Office, ann: Browser) -> None:
-    with office.world.engine.begin() as conn:
-        customer_id, _ = office.world.customer(None)
+def test_a_name_is_text_and_nothing_else(console: ConsoleUnderTest, ann: Browser) -> None:
+    with console.world.engine.begin() as conn:
+        customer_id, _ = console.world.customer(None)
         conn.exec_driver_sql(
             "UPDATE customers SET name = '<script>alert(1)</script>' WHERE id = %s", (customer_id,)
         )

@@ -4,9 +4,9 @@ import requests
 
 from billing.console.guard import HEADERS
 from billing.console.pages import PAGES
-from billing.console.visits import HOME
+from billing.console.requests import HOME
 from billing.flows.service.api_keys import PersonRole, Scope
-from tests.console.office import Browser, Office, Reader
+from tests.console.console_under_test import Browser, ConsoleUnderTest, Reader
 
 ROUTES = [(page.method, HOME + page.path, page.needs) for page in PAGES]
 ROUTES += [("POST", f"{HOME}/logout", Scope.READ)]
@@ -34,8 +34,8 @@ def ask(
     return browser.get(filled, **{name: value or "" for name, value in (headers or {}).items()})
 
 
-def test_no_route_is_open_without_a_session(office: Office) -> None:
-    stranger = office.stranger()
+def test_no_route_is_open_without_a_session(console: ConsoleUnderTest) -> None:
+    stranger = console.stranger()
     for method, path, _ in ROUTES:
         answer = ask(stranger, method, path)
 
@@ -44,26 +44,26 @@ def test_no_route_is_open_without_a_session(office: Office) -> None:
         assert "set-cookie" not in answer.headers
 
 
-def test_no_route_is_open_to_a_token_that_nobody_gave(office: Office) -> None:
-    stranger = office.stranger()
+def test_no_route_is_open_to_a_token_that_nobody_gave(console: ConsoleUnderTest) -> None:
+    stranger = console.stranger()
     for token in ("", "x", "0" * 43, "../..", "'; --"):
         stranger.http.cookies.set("perennial", token)
         for method, path, _ in ROUTES:
             assert ask(stranger, method, path).status_code == 401, path
 
 
-def test_no_route_is_open_once_the_key_is_revoked(office: Office) -> None:
-    key_id, key = office.key(Scope.ADMIN)
-    ann = office.stranger(key)
+def test_no_route_is_open_once_the_key_is_revoked(console: ConsoleUnderTest) -> None:
+    key_id, key = console.key(Scope.ADMIN)
+    ann = console.stranger(key)
     ann.log_in()
-    office.revoke(key_id)
+    console.revoke(key_id)
 
     for method, path, _ in ROUTES:
         assert ask(ann, method, path).status_code == 401, path
 
 
-def test_a_route_is_open_to_those_alone_whose_scopes_it_needs(office: Office) -> None:
-    people = {role: office.person(role, str(role)) for role in PersonRole}
+def test_a_route_is_open_to_those_alone_whose_scopes_it_needs(console: ConsoleUnderTest) -> None:
+    people = {role: console.person(role, str(role)) for role in PersonRole}
     for method, path, needs in (each for each in ROUTES if not each[1].endswith("logout")):
         for role, person in people.items():
             refused = ask(person, method, path).status_code == 403
@@ -71,7 +71,9 @@ def test_a_route_is_open_to_those_alone_whose_scopes_it_needs(office: Office) ->
             assert refused == (needs not in role.scopes and role is not PersonRole.ADMIN), path
 
 
-def test_no_other_site_starts_anything_nor_reads_an_answer(office: Office, ann: Browser) -> None:
+def test_no_other_site_starts_anything_nor_reads_an_answer(
+    console: ConsoleUnderTest, ann: Browser
+) -> None:
     for method, path, _ in ROUTES:
         for headers in FROM_ELSEWHERE if method == "GET" else POSTED_FROM_ELSEWHERE:
             assert ask(ann, method, path, dict(headers)).status_code == 403, (path, headers)
@@ -93,14 +95,14 @@ def test_a_link_from_elsewhere_opens_a_page(ann: Browser) -> None:
     assert ann.get("/console/payments", **followed).status_code == 200
 
 
-def test_every_answer_forbids_what_is_not_ours(office: Office, ann: Browser) -> None:
+def test_every_answer_forbids_what_is_not_ours(console: ConsoleUnderTest, ann: Browser) -> None:
     asked = [
         ann.get("/console"),
         ann.get("/console/nothing-of-this-name"),
         ann.get("/console/static/console.css"),
         ann.get("/console/payments.csv"),
-        office.stranger().get("/console"),
-        office.stranger().get("/console/login"),
+        console.stranger().get("/console"),
+        console.stranger().get("/console/login"),
         ann.post("/console/login", headers={"Sec-Fetch-Site": "cross-site"}),
     ]
     for answer in asked:
@@ -112,11 +114,13 @@ def test_every_answer_forbids_what_is_not_ours(office: Office, ann: Browser) -> 
         assert "server" not in answer.headers
 
 
-def test_an_unknown_page_is_told_to_who_is_logged_in(office: Office, ann: Browser) -> None:
+def test_an_unknown_page_is_told_to_who_is_logged_in(
+    console: ConsoleUnderTest, ann: Browser
+) -> None:
     assert ann.get("/console/nothing").status_code == 404
     assert ann.get("/console/payments/ffffffff-ffff-7fff-bfff-ffffffffffff").status_code == 404
-    assert office.stranger().get("/console/nothing").status_code == 401
-    assert office.stranger().get("/v1/payments").status_code == 401
+    assert console.stranger().get("/console/nothing").status_code == 401
+    assert console.stranger().get("/v1/payments").status_code == 401
 
 
 def test_a_method_that_a_page_has_not_is_refused(ann: Browser) -> None:
@@ -139,6 +143,6 @@ def test_a_card_number_is_refused_and_not_repeated(ann: Browser) -> None:
     assert "4242" not in answer.text
 
 
-def test_files_are_of_one_folder(office: Office, ann: Browser) -> None:
-    for path in ("../desk.py", "..%2fdesk.py", "%2e%2e/desk.py", "", "static"):
+def test_files_are_of_one_folder(console: ConsoleUnderTest, ann: Browser) -> None:
+    for path in ("../console.py", "..%2fconsole.py", "%2e%2e/console.py", "", "static"):
         assert ann.http.get(f"{ann.base}/console/static/{path}", timeout=60).status_code == 404

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.console.desk import HERE, SCRIPTS, STATIC, STYLES
+from billing.console.console import HERE, SCRIPTS, STATIC, STYLES
 
 TEMPLATES = sorted((HERE / "templates").glob("*.html"))
 VENDORED = STATIC / "VENDORED.md"

@@ -17,7 +17,7 @@ from billing.console.pages import (
     search,
     subscriptions,
 )
-from billing.console.visits import ConsolePage
+from billing.console.requests import ConsolePage
 
 PAGES: Final[tuple[ConsolePage, ...]] = (
     *home.PAGES,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from billing.console import links, references
-from billing.console.visits import ConsolePage, Given, Visit, go
+from billing.console.requests import ConsolePage, PageRequest, Parameters, go
 from billing.errors import BadInput
 from billing.flows.audit import audited
 from billing.flows.context import Joined
@@ -52,8 +52,8 @@ class Act:
     noun: Noun
     action: str
     needs: Scope
-    preview: Callable[[Connection, Visit, UUID, Given], str]
-    do: Callable[[Connection, Visit, UUID, Given], Detail]
+    preview: Callable[[Connection, PageRequest, UUID, Parameters], str]
+    do: Callable[[Connection, PageRequest, UUID, Parameters], Detail]
     asks: Sequence[ActField] = ()
 
 
@@ -66,7 +66,7 @@ def _payment(conn: Connection, payment_id: UUID) -> Payment:
     return found
 
 
-def _amount(payment: Payment, given: Given) -> Money | None:
+def _amount(payment: Payment, given: Parameters) -> Money | None:
     typed = given.get("amount")
     try:
         return parse_money(typed, payment.currency) if typed else None
@@ -74,27 +74,29 @@ def _amount(payment: Payment, given: Given) -> Money | None:
         raise BadInput(f"{error}; write it like 9.99", where="amount") from None
 
 
-def _refund_words(conn: Connection, visit: Visit, payment_id: UUID, given: Given) -> str:
+def _refund_words(
+    conn: Connection, request: PageRequest, payment_id: UUID, given: Parameters
+) -> str:
     payment = _payment(conn, payment_id)
     money = requesting.room_for(conn, payment, _amount(payment, given))
     return f"refund {money} of payment {payment_id}"
 
 
-def _refund(conn: Connection, visit: Visit, payment_id: UUID, given: Given) -> Detail:
+def _refund(conn: Connection, request: PageRequest, payment_id: UUID, given: Parameters) -> Detail:
     payment = _payment(conn, payment_id)
     made = requesting.request(
         conn,
         payment_id,
         amount=requesting.room_for(conn, payment, _amount(payment, given)),
         reason=given.get("reason"),
-        actor=visit.person.actor,
-        now=visit.now,
+        actor=request.person.actor,
+        now=request.now,
         refund_id=_once(given),
     )
     return {"refund": str(made.id), "amount": made.amount, "currency": made.currency}
 
 
-def _once(given: Given) -> UUID:
+def _once(given: Parameters) -> UUID:
     """Return the id under which a form that is sent twice acts once."""
     try:
         return UUID(given.get("once"))
@@ -102,33 +104,39 @@ def _once(given: Given) -> UUID:
         raise BadInput("it is no id", where="once") from None
 
 
-def _retry_words(conn: Connection, visit: Visit, payment_id: UUID, given: Given) -> str:
+def _retry_words(
+    conn: Connection, request: PageRequest, payment_id: UUID, given: Parameters
+) -> str:
     tried = retrying.retry(
-        Joined(conn), payment_id, now=visit.now, actor=visit.person.actor, why="", dry_run=True
+        Joined(conn), payment_id, now=request.now, actor=request.person.actor, why="", dry_run=True
     )
     return f"try payment {payment_id} again now ({tried.state}); no rung of the ladder is used"
 
 
-def _retry(conn: Connection, visit: Visit, payment_id: UUID, given: Given) -> Detail:
-    why, now = given.get("reason"), visit.now
-    done = retrying.retry(Joined(conn), payment_id, now=now, actor=visit.person.actor, why=why)
+def _retry(conn: Connection, request: PageRequest, payment_id: UUID, given: Parameters) -> Detail:
+    why, now = given.get("reason"), request.now
+    done = retrying.retry(Joined(conn), payment_id, now=now, actor=request.person.actor, why=why)
     return {"was": str(done.state)}
 
 
-def _release_payment_words(conn: Connection, visit: Visit, payment_id: UUID, given: Given) -> str:
-    releasing.release_payment(Joined(conn), payment_id, now=visit.now)
+def _release_payment_words(
+    conn: Connection, request: PageRequest, payment_id: UUID, given: Parameters
+) -> str:
+    releasing.release_payment(Joined(conn), payment_id, now=request.now)
     return f"release payment {payment_id} and try it again now"
 
 
-def _release_payment(conn: Connection, visit: Visit, payment_id: UUID, given: Given) -> Detail:
-    releasing.release_payment(Joined(conn), payment_id, now=visit.now)
+def _release_payment(
+    conn: Connection, request: PageRequest, payment_id: UUID, given: Parameters
+) -> Detail:
+    releasing.release_payment(Joined(conn), payment_id, now=request.now)
     return {}
 
 
 # --- subscriptions ------------------------------------------------------------------------------
 
 
-def _missed(given: Given) -> Literal["bill", "skip"] | None:
+def _missed(given: Parameters) -> Literal["bill", "skip"] | None:
     match given.get("missed"):
         case "":
             return None
@@ -140,84 +148,102 @@ def _missed(given: Given) -> Literal["bill", "skip"] | None:
             raise BadInput("it is bill or skip, or nothing", where="missed")
 
 
-def _release_words(conn: Connection, visit: Visit, subscription_id: UUID, given: Given) -> str:
+def _release_words(
+    conn: Connection, request: PageRequest, subscription_id: UUID, given: Parameters
+) -> str:
     missed = _missed(given)
-    return acts.release(releasing.plan_release(conn, subscription_id, missed=missed, now=visit.now))
+    return acts.release(
+        releasing.plan_release(conn, subscription_id, missed=missed, now=request.now)
+    )
 
 
-def _release(conn: Connection, visit: Visit, subscription_id: UUID, given: Given) -> Detail:
+def _release(
+    conn: Connection, request: PageRequest, subscription_id: UUID, given: Parameters
+) -> Detail:
     done = releasing.release_subscription(
         Joined(conn),
         str(subscription_id),
         missed=_missed(given),
-        now=visit.now,
-        actor=visit.person.actor,
-        policy=visit.desk.runtime.policy,
+        now=request.now,
+        actor=request.person.actor,
+        policy=request.console.runtime.policy,
     )
     return {"missed": done.missed, "periods": done.periods}
 
 
-def _at_period_end(given: Given) -> bool:
+def _at_period_end(given: Parameters) -> bool:
     when = given.get("when") or "end"
     if when not in dict(_ENDS):
         raise BadInput("it is end or now", where="when")
     return when == "end"
 
 
-def _cancel_words(conn: Connection, visit: Visit, subscription_id: UUID, given: Given) -> str:
+def _cancel_words(
+    conn: Connection, request: PageRequest, subscription_id: UUID, given: Parameters
+) -> str:
     plan = lifecycle.plan_cancel(
         conn,
         subscription_id,
         at_period_end=_at_period_end(given),
-        now=visit.now,
-        policy=visit.desk.runtime.policy,
+        now=request.now,
+        policy=request.console.runtime.policy,
     )
     return acts.cancel(plan, forgive=False)
 
 
-def _cancel(conn: Connection, visit: Visit, subscription_id: UUID, given: Given) -> Detail:
+def _cancel(
+    conn: Connection, request: PageRequest, subscription_id: UUID, given: Parameters
+) -> Detail:
     at_end = _at_period_end(given)
     lifecycle.cancel(
         Joined(conn),
         str(subscription_id),
         at_period_end=at_end,
-        now=visit.now,
-        actor=visit.person.actor,
+        now=request.now,
+        actor=request.person.actor,
         why=given.get("reason"),
-        policy=visit.desk.runtime.policy,
+        policy=request.console.runtime.policy,
     )
     return {"at_period_end": at_end}
 
 
-def _pause(conn: Connection, visit: Visit, subscription_id: UUID, given: Given) -> Detail:
+def _pause(
+    conn: Connection, request: PageRequest, subscription_id: UUID, given: Parameters
+) -> Detail:
     lifecycle.pause(
         Joined(conn),
         str(subscription_id),
-        now=visit.now,
-        actor=visit.person.actor,
+        now=request.now,
+        actor=request.person.actor,
         why=given.get("reason"),
     )
     return {}
 
 
-def _pause_words(conn: Connection, visit: Visit, subscription_id: UUID, given: Given) -> str:
-    _pause(conn, visit, subscription_id, given)
+def _pause_words(
+    conn: Connection, request: PageRequest, subscription_id: UUID, given: Parameters
+) -> str:
+    _pause(conn, request, subscription_id, given)
     return f"pause subscription {subscription_id} from its next period on, until it is resumed"
 
 
-def _resume(conn: Connection, visit: Visit, subscription_id: UUID, given: Given) -> Detail:
+def _resume(
+    conn: Connection, request: PageRequest, subscription_id: UUID, given: Parameters
+) -> Detail:
     lifecycle.resume(
         Joined(conn),
         str(subscription_id),
-        now=visit.now,
-        actor=visit.person.actor,
+        now=request.now,
+        actor=request.person.actor,
         why=given.get("reason"),
     )
     return {}
 
 
-def _resume_words(conn: Connection, visit: Visit, subscription_id: UUID, given: Given) -> str:
-    _resume(conn, visit, subscription_id, given)
+def _resume_words(
+    conn: Connection, request: PageRequest, subscription_id: UUID, given: Parameters
+) -> str:
+    _resume(conn, request, subscription_id, given)
     return f"let subscription {subscription_id} go on"
 
 
@@ -244,53 +270,53 @@ ACTS: Final = (
 _OF: Final[Mapping[Noun, str]] = {"payment": "payments", "subscription": "subscriptions"}
 
 
-def _preview(act: Act, visit: Visit) -> Response:
+def _preview(act: Act, request: PageRequest) -> Response:
     """Show what an act would do, and change nothing."""
-    visit.query.only(*(each.name for each in act.asks))
-    with visit.connect() as conn:
-        found = references.find(conn, act.noun, visit.path["reference"])
-        words = act.preview(conn, visit, found, visit.query)
+    request.query.only(*(each.name for each in act.asks))
+    with request.connect() as conn:
+        found = references.find(conn, act.noun, request.path["reference"])
+        words = act.preview(conn, request, found, request.query)
         conn.rollback()
-    return visit.page(
+    return request.page(
         "act.html",
         section=_OF[act.noun],
         act=act,
         words=words,
         back=links.to(act.noun, found),
         address=f"{links.to(act.noun, found)}/{act.name}",
-        given={each.name: visit.query.get(each.name) for each in act.asks},
+        given={each.name: request.query.get(each.name) for each in act.asks},
         once=new_id(),
-        may=visit.person.may(act.needs),
+        may=request.person.may(act.needs),
     )
 
 
-def _done(act: Act, visit: Visit) -> Response:
+def _done(act: Act, request: PageRequest) -> Response:
     """Do it, in one transaction with its line in the audit log."""
-    given = visit.form
+    given = request.form
     given.only("reason", "once", *(each.name for each in act.asks))
     if not given.get("reason"):
         raise BadInput("an act has a reason, which is kept", where="reason")
-    with visit.connect() as conn:
-        found = references.find(conn, act.noun, visit.path["reference"])
-    assert visit.now.tzinfo is not None, "the clock is read before the transaction begins"
+    with request.connect() as conn:
+        found = references.find(conn, act.noun, request.path["reference"])
+    assert request.now.tzinfo is not None, "the clock is read before the transaction begins"
     detail: Detail = {}
     with audited(
-        visit.desk.runtime.engine,
-        actor=visit.person.actor,
+        request.console.runtime.engine,
+        actor=request.person.actor,
         action=act.action,
         subject=str(found),
         why=given.get("reason"),
         detail=detail,
     ) as conn:
-        detail.update(act.do(conn, visit, found, given))
+        detail.update(act.do(conn, request, found, given))
     return go(links.to(act.noun, found))
 
 
 def _pages(act: Act) -> tuple[ConsolePage, ConsolePage]:
     path = f"/{_OF[act.noun]}/{{reference}}/{act.name}"
     return (
-        ConsolePage("GET", path, Scope.READ, lambda visit: _preview(act, visit)),
-        ConsolePage("POST", path, act.needs, lambda visit: _done(act, visit)),
+        ConsolePage("GET", path, Scope.READ, lambda request: _preview(act, request)),
+        ConsolePage("POST", path, act.needs, lambda request: _done(act, request)),
     )
 
 

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from billing.console import references, tables, words
 from billing.console.pages.lists import YES_NO, is_yes
+from billing.console.requests import ConsolePage, PageRequest, go
 from billing.console.tables import Cell, Filter, ListPage, PageTable
-from billing.console.visits import ConsolePage, Visit, go
 from billing.errors import BadInput, BillingError
 from billing.flows.breaks import operator
 from billing.flows.breaks.operator import Resolution
@@ -64,24 +64,24 @@ BREAKS: Final = ListPage(
 )
 
 
-def _list(visit: Visit) -> Response:
-    return tables.show(BREAKS, visit, "breaks.html", may_close=visit.person.may(Scope.CLOSE))
+def _list(request: PageRequest) -> Response:
+    return tables.show(BREAKS, request, "breaks.html", may_close=request.person.may(Scope.CLOSE))
 
 
-def _found(conn: Connection, visit: Visit) -> Break:
-    row = settlement.found_break(conn, references.find(conn, "break", visit.path["break_id"]))
+def _found(conn: Connection, request: PageRequest) -> Break:
+    row = settlement.found_break(conn, references.find(conn, "break", request.path["break_id"]))
     assert row is not None, "breaks are never deleted"
     return row
 
 
-def _one(visit: Visit) -> Response:
-    visit.query.only("inside", "adjust", "reason")
-    with visit.connect() as conn:
-        row = _found(conn, visit)
+def _one(request: PageRequest) -> Response:
+    request.query.only("inside", "adjust", "reason")
+    with request.connect() as conn:
+        row = _found(conn, request)
         notes = settlement.break_notes(conn, row.id)
         proposed = operator.proposal(conn, row.id) if row.resolved_at is None else None
-    inside = visit.query.get("inside") == "yes"
-    return visit.page(
+    inside = request.query.get("inside") == "yes"
+    return request.page(
         "break_inside.html" if inside else "break.html",
         section="breaks",
         row=row,
@@ -111,31 +111,31 @@ def _one(visit: Visit) -> Response:
             empty="Nobody has noted anything.",
         ),
         proposed=proposed,
-        own=proposed is not None and proposed.by == str(visit.person.actor),
-        may_close=visit.person.may(Scope.CLOSE),
+        own=proposed is not None and proposed.by == str(request.person.actor),
+        may_close=request.person.may(Scope.CLOSE),
     )
 
 
-def _annotate(visit: Visit) -> Response:
-    with visit.connect() as conn:
-        row = _found(conn, visit)
+def _annotate(request: PageRequest) -> Response:
+    with request.connect() as conn:
+        row = _found(conn, request)
     operator.annotate(
-        visit.desk.runtime.engine,
+        request.console.runtime.engine,
         row.id,
-        words=visit.form.get("words"),
-        now=visit.now,
-        actor=visit.person.actor,
+        words=request.form.get("words"),
+        now=request.now,
+        actor=request.person.actor,
     )
     return go(f"/console/breaks/{row.id}")
 
 
-def _assign(visit: Visit) -> Response:
+def _assign(request: PageRequest) -> Response:
     """Let the person who asks look into a break, or nobody."""
-    with visit.connect() as conn:
-        row = _found(conn, visit)
-    to = visit.person.name if visit.form.get("to") == "me" else None
+    with request.connect() as conn:
+        row = _found(conn, request)
+    to = request.person.name if request.form.get("to") == "me" else None
     operator.assign(
-        visit.desk.runtime.engine, row.id, to=to, now=visit.now, actor=visit.person.actor
+        request.console.runtime.engine, row.id, to=to, now=request.now, actor=request.person.actor
     )
     return go(f"/console/breaks/{row.id}")
 
@@ -181,20 +181,24 @@ def _adjustment(conn: Connection, typed: str, break_id: UUID, *, one: bool) -> M
         raise BadInput(f"{error}; write it like 7.00 USD or -7.00 USD", where="adjust") from None
 
 
-def _waits(conn: Connection, visit: Visit, break_id: UUID, adjustment: Money | None) -> bool:
+def _waits(
+    conn: Connection, request: PageRequest, break_id: UUID, adjustment: Money | None
+) -> bool:
     """Tell whether an adjustment needs a second person, and this one isn't that."""
-    above = visit.desk.runtime.settings.console.second_person_above
+    above = request.console.runtime.settings.console.second_person_above
     if not needs_second_person(adjustment, above):
         return False
     proposed = operator.proposal(conn, break_id)
     return (
         proposed is None
         or proposed.adjustment != str(adjustment)
-        or proposed.by == str(visit.person.actor)
+        or proposed.by == str(request.person.actor)
     )
 
 
-def _planned(conn: Connection, visit: Visit, break_id: UUID, adjust: str, *, one: bool) -> Planned:
+def _planned(
+    conn: Connection, request: PageRequest, break_id: UUID, adjust: str, *, one: bool
+) -> Planned:
     row = settlement.found_break(conn, break_id)
     assert row is not None, "it was found a moment ago"
     try:
@@ -204,7 +208,7 @@ def _planned(conn: Connection, visit: Visit, break_id: UUID, adjust: str, *, one
             raise
         return Planned(row, None, (), (), error.what)
     effects = break_notes.effects(plan.facts) or ["nothing is posted"]
-    waits = _waits(conn, visit, break_id, plan.adjustment)
+    waits = _waits(conn, request, break_id, plan.adjustment)
     return Planned(row, plan, effects, _posting(plan), waits=waits)
 
 
@@ -219,24 +223,24 @@ def _posting(plan: Resolution) -> Sequence[Sequence[Cell]]:
     return (clearing, against) if more else (against, clearing)
 
 
-def _preview(visit: Visit) -> Response:
+def _preview(request: PageRequest) -> Response:
     """Show what resolving does, and change nothing."""
-    visit.query.only("id", "reason", "adjust", "all")
-    adjust = visit.query.get("adjust")
-    with visit.connect() as conn:
-        ids = _ids(conn, visit.query.all("id"))
-        plans = [_planned(conn, visit, each, adjust, one=len(ids) == 1) for each in ids]
+    request.query.only("id", "reason", "adjust", "all")
+    adjust = request.query.get("adjust")
+    with request.connect() as conn:
+        ids = _ids(conn, request.query.all("id"))
+        plans = [_planned(conn, request, each, adjust, one=len(ids) == 1) for each in ids]
         conn.rollback()  # a preview locks what it looks at
-    return visit.page(
+    return request.page(
         "breaks_resolve.html",
         section="breaks",
         plans=plans,
         possible=[each for each in plans if each.plan is not None],
         adjust=adjust,
-        reason=visit.query.get("reason"),
+        reason=request.query.get("reason"),
         headings=("account", "debit", "credit"),
         sums=_sums(plans),
-        may_close=visit.person.may(Scope.CLOSE),
+        may_close=request.person.may(Scope.CLOSE),
     )
 
 
@@ -248,27 +252,27 @@ def _sums(plans: Sequence[Planned]) -> str:
     return ", ".join(words.money(total, currency) for currency, total in sorted(sums.items()))
 
 
-def _resolve(visit: Visit) -> Response:
+def _resolve(request: PageRequest) -> Response:
     """Resolve what was selected, each by itself, with one reason; propose what takes two people."""
-    form = visit.form
+    form = request.form
     form.only("id", "reason", "adjust")
-    with visit.connect() as conn:
+    with request.connect() as conn:
         ids = _ids(conn, form.all("id"))
         changes = {
             each: _adjustment(conn, form.get("adjust"), each, one=len(ids) == 1) for each in ids
         }
-        waiting = {each for each in ids if _waits(conn, visit, each, changes[each])}
+        waiting = {each for each in ids if _waits(conn, request, each, changes[each])}
         conn.rollback()
     refused: list[tuple[UUID, str]] = []
     for each, change in changes.items():
         try:
-            _post(visit, each, change, propose=each in waiting)
+            _post(request, each, change, propose=each in waiting)
         except BillingError as error:
             if len(ids) == 1:
                 raise
             refused.append((each, error.what))
     failed = {each for each, _ in refused}
-    return visit.page(
+    return request.page(
         "breaks_resolved.html",
         section="breaks",
         done=len([each for each in ids if each not in waiting | failed]),
@@ -280,19 +284,19 @@ def _resolve(visit: Visit) -> Response:
     )
 
 
-def _post(visit: Visit, break_id: UUID, change: Money | None, *, propose: bool) -> None:
-    engine, reason = visit.desk.runtime.engine, visit.form.get("reason")
-    told: dict[str, Any] = {"reason": reason, "now": visit.now, "actor": visit.person.actor}
+def _post(request: PageRequest, break_id: UUID, change: Money | None, *, propose: bool) -> None:
+    engine, reason = request.console.runtime.engine, request.form.get("reason")
+    told: dict[str, Any] = {"reason": reason, "now": request.now, "actor": request.person.actor}
     if propose and change is not None:
         operator.propose(engine, break_id, adjustment=change, **told)
         return
-    above = visit.desk.runtime.settings.console.second_person_above
+    above = request.console.runtime.settings.console.second_person_above
     operator.resolve(engine, break_id, adjustment=change, second_person_above=above, **told)
 
 
 PAGES: Final = (
     ConsolePage("GET", "/breaks", Scope.READ, _list),
-    ConsolePage("GET", "/breaks.csv", Scope.READ, lambda visit: tables.as_csv(BREAKS, visit)),
+    ConsolePage("GET", "/breaks.csv", Scope.READ, lambda request: tables.as_csv(BREAKS, request)),
     ConsolePage("GET", "/breaks/resolve", Scope.READ, _preview),
     ConsolePage("POST", "/breaks/resolve", Scope.CLOSE, _resolve),
     ConsolePage("GET", "/breaks/{break_id}", Scope.READ, _one),

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from billing.console import links, tables, words
+from billing.console.requests import ConsolePage, PageRequest
 from billing.console.tables import Cell, PageTable
-from billing.console.visits import ConsolePage, Visit
 from billing.errors import BadInput, BillingError, Conflict
 from billing.flows.prove import PromiseResult, prove
 from billing.flows.service.api_keys import Scope
@@ -37,11 +37,11 @@ _WHERE: Final[Mapping[str, str]] = {
 }
 
 
-def _asked(visit: Visit) -> tuple[datetime, datetime]:
+def _asked(request: PageRequest) -> tuple[datetime, datetime]:
     """Return when the month that was asked for begins and ends; the last whole one by default."""
-    typed = visit.query.get("month")
+    typed = request.query.get("month")
     if not typed:
-        ends = visit.now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        ends = request.now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return ends - relativedelta(months=1), ends
     found = _MONTH.fullmatch(typed)
     if found is None:
@@ -50,23 +50,26 @@ def _asked(visit: Visit) -> tuple[datetime, datetime]:
     return begins, begins + relativedelta(months=1)
 
 
-def _close(visit: Visit) -> Response:
-    visit.query.only("month", "ask")
-    begins, ends = _asked(visit)
-    asked = visit.query.get("ask") == "yes"
-    with engine_for_long_reads(visit.desk.runtime.settings) as engine, engine.connect() as conn:
+def _close(request: PageRequest) -> Response:
+    request.query.only("month", "ask")
+    begins, ends = _asked(request)
+    asked = request.query.get("ask") == "yes"
+    with (
+        engine_for_long_reads(request.console.runtime.settings) as engine,
+        engine.connect() as conn,
+    ):
         cycles = month.cycles(conn, begins, ends)
-        waiting = books.why_open(conn, visit.now, begins=begins, ends=ends)
+        waiting = books.why_open(conn, request.now, begins=begins, ends=ends)
         turnover = month.turnover(conn, begins, ends)
-        tied, problem = _tie_out(conn, visit) if asked else (_kept(conn), "")
+        tied, problem = _tie_out(conn, request) if asked else (_kept(conn), "")
     ready = waiting.pop("ready", 0)
     named = f"{begins:%Y-%m}"
-    return visit.page(
+    return request.page(
         "close.html",
         section="close",
         month=named,
         title=f"{begins:%B %Y}",
-        over=visit.now >= ends,
+        over=request.now >= ends,
         cycles=cycles,
         ready=ready,
         open=cycles.cycles - cycles.closed,
@@ -86,7 +89,7 @@ def _close(visit: Visit) -> Response:
         asked=asked,
         problem=problem,
         before=links.listed("close", month=f"{begins - relativedelta(months=1):%Y-%m}"),
-        after=links.listed("close", month=f"{ends:%Y-%m}") if ends <= visit.now else "",
+        after=links.listed("close", month=f"{ends:%Y-%m}") if ends <= request.now else "",
         again=links.listed("close", month=named, ask="yes"),
         csv=links.listed("close.csv", month=named),
     )
@@ -140,14 +143,14 @@ def _kept(conn: Connection) -> PageTable:
     )
 
 
-def _tie_out(conn: Connection, visit: Visit) -> tuple[PageTable, str]:
+def _tie_out(conn: Connection, request: PageRequest) -> tuple[PageTable, str]:
     """Return the tie-out with the balances as the providers tell them now."""
     try:
-        balances = visit.desk.runtime.gateways.balances()
+        balances = request.console.runtime.gateways.balances()
     except BillingError as error:
         return _kept(conn), error.what
-    found = tie_out.report(conn, now=visit.now, balances=balances).tie_out or ()
-    rows = [_line(line.to_json(), visit.now) for line in found]
+    found = tie_out.report(conn, now=request.now, balances=balances).tie_out or ()
+    rows = [_line(line.to_json(), request.now) for line in found]
     return PageTable(_TIED, rows, _TIED_NUMBERS), ""
 
 
@@ -171,10 +174,13 @@ def _line(line: Mapping[str, Any], at: datetime) -> tuple[Cell, ...]:
 # --- CSV, and the proof -------------------------------------------------------------------------
 
 
-def _csv(visit: Visit) -> Response:
-    visit.query.only("month")
-    begins, ends = _asked(visit)
-    with engine_for_long_reads(visit.desk.runtime.settings) as engine, engine.connect() as conn:
+def _csv(request: PageRequest) -> Response:
+    request.query.only("month")
+    begins, ends = _asked(request)
+    with (
+        engine_for_long_reads(request.console.runtime.settings) as engine,
+        engine.connect() as conn,
+    ):
         rows = month.turnover(conn, begins, ends)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
@@ -192,17 +198,17 @@ def _csv(visit: Visit) -> Response:
     )
 
 
-def _prove(visit: Visit) -> Response:
+def _prove(request: PageRequest) -> Response:
     """Check every promise from the rows, one proof at a time; large books take minutes."""
-    visit.query.only()
+    request.query.only()
     if not _PROVING.acquire(blocking=False):
         raise Conflict("a proof is being made already: its page opens when it is done")
     try:
-        with engine_for_long_reads(visit.desk.runtime.settings) as engine:
-            results = prove(engine, visit.now)
+        with engine_for_long_reads(request.console.runtime.settings) as engine:
+            results = prove(engine, request.now)
     finally:
         _PROVING.release()
-    return visit.page(
+    return request.page(
         "prove.html",
         section="close",
         holds=all(each.holds for each in results),

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from billing.console import links, references, tables, words
 from billing.console.pages import lists
+from billing.console.requests import ConsolePage, PageRequest
 from billing.console.tables import Cell, ListPage, PageTable
-from billing.console.visits import ConsolePage, Visit
 from billing.flows.service.api_keys import Scope
 from billing.queries import customers, invoices, payments, subscriptions
 from billing.rules.payment_methods import recognised_by
@@ -16,10 +16,10 @@ from billing.rules.payment_methods import recognised_by
 _SHOWN: Final = 20
 
 
-def _customer(visit: Visit) -> Response:
-    visit.query.only()
-    with visit.connect() as conn:
-        found = references.find(conn, "customer", visit.path["reference"])
+def _customer(request: PageRequest) -> Response:
+    request.query.only()
+    with request.connect() as conn:
+        found = references.find(conn, "customer", request.path["reference"])
         row = customers.customers(conn, id=found)[0]
         methods = customers.payment_methods_of(conn, found)
         accounts = customers.accounts_of(conn, found)
@@ -32,7 +32,7 @@ def _customer(visit: Visit) -> Response:
     for each in owed:
         open_amounts[each.currency] = open_amounts.get(each.currency, 0) + each.due
     due = ", ".join(words.money(total, currency) for currency, total in open_amounts.items())
-    return visit.page(
+    return request.page(
         "customer.html",
         section="customers",
         row=row,

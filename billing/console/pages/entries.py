@@ -5,8 +5,8 @@ from typing import Final
 from starlette.responses import Response
 
 from billing.console import links, tables, words
+from billing.console.requests import ConsolePage, PageRequest
 from billing.console.tables import Cell, PageTable
-from billing.console.visits import ConsolePage, Visit
 from billing.errors import NotFound
 from billing.flows.service.api_keys import Scope
 from billing.queries import books
@@ -14,11 +14,11 @@ from billing.queries import books
 _MOST: Final = 2**63
 
 
-def _entry(visit: Visit) -> Response:
-    visit.query.only()
-    typed = visit.path["entry"]
+def _entry(request: PageRequest) -> Response:
+    request.query.only()
+    typed = request.path["entry"]
     number = int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 20 else _MOST
-    with visit.connect() as conn:
+    with request.connect() as conn:
         stored = books.entry(conn, number) if number < _MOST else None
         if stored is None:
             raise NotFound("there is no such journal entry")
@@ -34,7 +34,7 @@ def _entry(visit: Visit) -> Response:
     ]
     if reverses is not None:
         told.append(("reverses", Cell(f"entry {reverses.id}", links.entry(reverses.id))))
-    return visit.page(
+    return request.page(
         "entry.html",
         number=stored.id,
         facts=told,

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from billing.console import tables, words
 from billing.console.pages.lists import customer_of
+from billing.console.requests import ConsolePage
 from billing.console.tables import Cell, Filter, ListPage
-from billing.console.visits import ConsolePage
 from billing.errors import BadInput
 from billing.presenters import decisions
 from billing.queries import payments
@@ -71,7 +71,7 @@ FAILED: Final = ListPage(
         Filter("rung", "Rung", read=_rung),
     ),
     note="On the ladder: tried again by itself. Waiting: only another payment method helps."
-    " Given up: tried no more, in cycles that are still open.",
+    " Parameters up: tried no more, in cycles that are still open.",
     empty="No charge has failed that is still to be collected.",
 )  # fmt: skip
 

@@ -7,8 +7,8 @@ from typing import Final, Literal
 from starlette.responses import Response
 
 from billing.console import links, tables, words
+from billing.console.requests import ConsolePage, PageRequest
 from billing.console.tables import Cell, PageTable
-from billing.console.visits import ConsolePage, Visit
 from billing.flows.service.api_keys import Scope
 from billing.queries import attention, status
 from billing.queries.attention import Attention
@@ -65,8 +65,8 @@ _GROUPS: Final[Mapping[str, Sequence[tuple[Attention, str, str, str, Urgency]]]]
 }  # fmt: skip
 
 
-def _home(visit: Visit) -> Response:
-    with visit.connect() as conn:
+def _home(request: PageRequest) -> Response:
+    with request.connect() as conn:
         found = attention.counts(conn)
         settled = attention.settled_up_to(conn)
         fences = {each.provider: each for each in status.all_fences(conn)}
@@ -89,7 +89,7 @@ def _home(visit: Visit) -> Response:
         ("runs failed since",),
         "No account was compared with the provider yet.",
     )
-    return visit.page(
+    return request.page(
         "home.html",
         groups=groups,
         nothing=not any(each.count for group in groups for each in group.counts),

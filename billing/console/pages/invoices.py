@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from billing.console import references, tables, words
 from billing.console.pages.lists import customer_of, subscription_of
+from billing.console.requests import ConsolePage, PageRequest
 from billing.console.tables import Cell, PageTable
-from billing.console.visits import ConsolePage, Visit
 from billing.flows.service.api_keys import Scope
 from billing.presenters import explain as explained
 from billing.presenters.explain import ExplainedSection
@@ -17,14 +17,14 @@ from billing.queries.explain import explain_invoice, explain_payment
 from billing.queries.invoices import InvoiceLine, ListedInvoice
 
 
-def _invoice(visit: Visit) -> Response:
-    visit.query.only()
-    with visit.connect() as conn:
-        found = references.find(conn, "invoice", visit.path["reference"])
+def _invoice(request: PageRequest) -> Response:
+    request.query.only()
+    with request.connect() as conn:
+        found = references.find(conn, "invoice", request.path["reference"])
         row = invoices.invoices(conn, id=found)[0]
         lines = invoices.lines(conn, found)
-        sections = _sections(conn, visit, row)
-    return visit.page(
+        sections = _sections(conn, request, row)
+    return request.page(
         "invoice.html",
         section="invoices",
         row=row,
@@ -38,12 +38,12 @@ def _invoice(visit: Visit) -> Response:
     )
 
 
-def _sections(conn: Connection, visit: Visit, row: ListedInvoice) -> list[ExplainedSection]:
+def _sections(conn: Connection, request: PageRequest, row: ListedInvoice) -> list[ExplainedSection]:
     """Explain by the payment; an invoice of a cycle without one is explained by its lines alone."""
     if row.payment_id is not None:
-        return explained.sections(explain_payment(conn, row.payment_id, visit.now))
+        return explained.sections(explain_payment(conn, row.payment_id, request.now))
     if row.subscription_id is None:
-        return explained.sections(explain_invoice(conn, row.id, visit.now))
+        return explained.sections(explain_invoice(conn, row.id, request.now))
     return []
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.console import references, tables, words
+from billing.console.requests import ConsolePage
 from billing.console.tables import Cell, Filter, ListPage
-from billing.console.visits import ConsolePage
 from billing.presenters import parking
 from billing.queries import customers, invoices, parked, payments, refunds, subscriptions
 from billing.queries.customers import ListedCustomer

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from billing.console import links, references, tables, words
 from billing.console.pages import lists
+from billing.console.requests import ConsolePage, PageRequest
 from billing.console.tables import Cell, PageTable
-from billing.console.visits import ConsolePage, Visit
 from billing.flows.service.api_keys import Scope
 from billing.presenters import decisions
 from billing.presenters import explain as explained
@@ -20,13 +20,13 @@ from billing.queries.payments import ListedPayment
 from billing.rules.payments import State
 
 
-def _payment(visit: Visit) -> Response:
-    visit.query.only()
-    with visit.connect() as conn:
-        found = references.find(conn, "payment", visit.path["reference"])
+def _payment(request: PageRequest) -> Response:
+    request.query.only()
+    with request.connect() as conn:
+        found = references.find(conn, "payment", request.path["reference"])
         row = payments.payments(conn, id=found)[0]
-        sections = explained.sections(explain_payment(conn, found, visit.now))
-        return visit.page(
+        sections = explained.sections(explain_payment(conn, found, request.now))
+        return request.page(
             "payment.html",
             section="payments",
             row=row,

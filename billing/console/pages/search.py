@@ -6,8 +6,8 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from billing.console import links, tables, words
+from billing.console.requests import ConsolePage, PageRequest, go
 from billing.console.tables import Cell, PageTable
-from billing.console.visits import ConsolePage, Visit, go
 from billing.flows.service.api_keys import Scope
 from billing.queries import customers, invoices, payments, refunds, search, subscriptions
 from billing.queries.search import Hit
@@ -15,10 +15,10 @@ from billing.queries.search import Hit
 _LONGEST: Final = 200
 
 
-def _search(visit: Visit) -> Response:
-    visit.query.only("q")
-    typed = visit.query.get("q")[:_LONGEST]
-    with visit.connect() as conn:
+def _search(request: PageRequest) -> Response:
+    request.query.only("q")
+    typed = request.query.get("q")[:_LONGEST]
+    with request.connect() as conn:
         hits = search.search(conn, typed)
         targets = {_target(conn, hit) for hit in hits}
         if len(targets) == 1 and (only := targets.pop()):
@@ -34,7 +34,7 @@ def _search(visit: Visit) -> Response:
         else "Type an id, an invoice's number, an e-mail address, or a card's last four digits."
     )
     shown = PageTable(("kind", "what"), rows, empty=empty)
-    return visit.page("search.html", typed=typed, shown=shown)
+    return request.page("search.html", typed=typed, shown=shown)
 
 
 def _target(conn: Connection, hit: Hit) -> str:

@@ -6,8 +6,8 @@ from starlette.responses import Response
 
 from billing.console import links, references, tables, words
 from billing.console.pages.lists import customer_of
+from billing.console.requests import ConsolePage, PageRequest
 from billing.console.tables import Cell, PageTable
-from billing.console.visits import ConsolePage, Visit
 from billing.flows.service.api_keys import Scope
 from billing.presenters import explain as explained
 from billing.presenters import parking
@@ -22,19 +22,19 @@ _CYCLES: Final = 24
 _LINES: Final = 200
 
 
-def _subscription(visit: Visit) -> Response:
-    visit.query.only("all")
-    everything = visit.query.get("all") == "yes"
-    with visit.connect() as conn:
-        found = references.find(conn, "subscription", visit.path["reference"])
+def _subscription(request: PageRequest) -> Response:
+    request.query.only("all")
+    everything = request.query.get("all") == "yes"
+    with request.connect() as conn:
+        found = references.find(conn, "subscription", request.path["reference"])
         row = subscriptions.subscriptions(conn, id=found)[0]
         cycles = subscriptions.recent_cycles(conn, found, 10_000 if everything else _CYCLES + 1)
         items = subscriptions.held_items(conn, found)
-        sections = explained.sections(explain_subscription(conn, str(found), visit.now))
+        sections = explained.sections(explain_subscription(conn, str(found), request.now))
         happened = timeline(conn, found)[::-1]
     shown = happened if everything else happened[:_LINES]
     cut = not everything and (len(cycles) > _CYCLES or len(happened) > _LINES)
-    return visit.page(
+    return request.page(
         "subscription.html",
         section="subscriptions",
         row=row,

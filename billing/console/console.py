@@ -17,7 +17,7 @@ SCRIPTS: Final = ("htmx-4.0.1.min.js", "console.js")
 
 
 @dataclass(frozen=True)
-class Desk:
+class Console:
     """The parts that pages are made of."""
 
     runtime: Runtime

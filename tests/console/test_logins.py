@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.service.api_keys import PersonRole, Scope
-from tests.console.office import Browser, Office, Reader, open_office
+from tests.console.console_under_test import Browser, ConsoleUnderTest, Reader, running_console
 from tests.scenarios.world import World
 
 
@@ -18,18 +18,20 @@ def actions(world: World) -> list[tuple[str, str]]:
         return [(row.actor, row.action) for row in rows]
 
 
-def test_a_key_opens_a_session_and_the_audit_log_says_so(office: Office, ann: Browser) -> None:
+def test_a_key_opens_a_session_and_the_audit_log_says_so(
+    console: ConsoleUnderTest, ann: Browser
+) -> None:
     page = ann.page("/console")
 
     assert "What needs a person" in page.text
     assert "ann" in page.text
     assert "admin" in page.text
-    assert actions(office.world) == [("console:ann", "console.login")]
-    assert office.figure("billing_console_logins_total", result="opened") == 1
+    assert actions(console.world) == [("console:ann", "console.login")]
+    assert console.figure("billing_console_logins_total", result="opened") == 1
 
 
-def test_the_cookie_is_kept_from_scripts_and_other_sites(office: Office) -> None:
-    stranger = office.stranger(office.key(Scope.READ)[1])
+def test_the_cookie_is_kept_from_scripts_and_other_sites(console: ConsoleUnderTest) -> None:
+    stranger = console.stranger(console.key(Scope.READ)[1])
 
     set_cookie = stranger.log_in().headers["set-cookie"]
 
@@ -39,8 +41,8 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(office: Office) -> None
 
 
 def test_behind_https_the_cookie_is_for_https_and_this_host_alone(world: World) -> None:
-    with open_office(world, url="https://billing.example.com") as office:
-        stranger = office.stranger(office.key(Scope.READ)[1])
+    with running_console(world, url="https://billing.example.com") as console:
+        stranger = console.stranger(console.key(Scope.READ)[1])
         set_cookie = stranger.log_in().headers["set-cookie"]
 
     assert set_cookie.startswith("__Host-perennial=")
@@ -48,9 +50,9 @@ def test_behind_https_the_cookie_is_for_https_and_this_host_alone(world: World) 
     assert "Domain" not in set_cookie
 
 
-def test_the_database_has_no_token(office: Office, ann: Browser) -> None:
+def test_the_database_has_no_token(console: ConsoleUnderTest, ann: Browser) -> None:
     (token,) = ann.http.cookies.values()
-    with office.world.engine.connect() as conn:
+    with console.world.engine.connect() as conn:
         (row,) = conn.execute(text("SELECT * FROM console_sessions"))
 
     assert token
@@ -58,40 +60,42 @@ def test_the_database_has_no_token(office: Office, ann: Browser) -> None:
     assert len(row.token_hash) == 64
 
 
-def test_a_session_ends_with_log_out(office: Office, ann: Browser) -> None:
+def test_a_session_ends_with_log_out(console: ConsoleUnderTest, ann: Browser) -> None:
     (token,) = ann.http.cookies.values()
 
     assert ann.post("/console/logout").status_code == 303
     assert ann.get("/console").status_code == 401
     ann.http.cookies.set("perennial", token)
     assert ann.get("/console").status_code == 401
-    assert actions(office.world)[-1] == ("console:ann", "console.logout")
+    assert actions(console.world)[-1] == ("console:ann", "console.logout")
 
 
-def test_a_session_ends_when_its_time_is_over(office: Office, ann: Browser) -> None:
-    office.world.wait(timedelta(hours=11, minutes=59))
+def test_a_session_ends_when_its_time_is_over(console: ConsoleUnderTest, ann: Browser) -> None:
+    console.world.wait(timedelta(hours=11, minutes=59))
     assert ann.get("/console").status_code == 200
 
-    office.world.wait(timedelta(minutes=2))
+    console.world.wait(timedelta(minutes=2))
 
     assert ann.get("/console").status_code == 401
 
 
-def test_a_session_ends_when_its_key_is_revoked(office: Office) -> None:
-    key_id, key = office.key(Scope.READ)
-    ann = office.stranger(key)
+def test_a_session_ends_when_its_key_is_revoked(console: ConsoleUnderTest) -> None:
+    key_id, key = console.key(Scope.READ)
+    ann = console.stranger(key)
     ann.log_in()
     assert ann.get("/console").status_code == 200
 
-    office.revoke(key_id)
+    console.revoke(key_id)
 
     assert ann.get("/console").status_code == 401
     assert ann.log_in().status_code == 401
 
 
 @pytest.mark.parametrize("scopes", [(Scope.USAGE,), (Scope.CHARGE, Scope.REFUND)])
-def test_a_key_that_may_not_read_opens_nothing(office: Office, scopes: tuple[Scope, ...]) -> None:
-    stranger = office.stranger(office.key(*scopes)[1])
+def test_a_key_that_may_not_read_opens_nothing(
+    console: ConsoleUnderTest, scopes: tuple[Scope, ...]
+) -> None:
+    stranger = console.stranger(console.key(*scopes)[1])
 
     answer = stranger.log_in()
 
@@ -101,18 +105,18 @@ def test_a_key_that_may_not_read_opens_nothing(office: Office, scopes: tuple[Sco
 
 
 @pytest.mark.parametrize("key", ["", "nonsense", "perennial_bcdfghjkmnpq_" + "0" * 64])
-def test_what_is_no_key_opens_nothing(office: Office, key: str) -> None:
-    assert office.stranger(key).log_in().status_code == 401
-    assert office.figure("billing_console_logins_total", result="refused") == 1
+def test_what_is_no_key_opens_nothing(console: ConsoleUnderTest, key: str) -> None:
+    assert console.stranger(key).log_in().status_code == 401
+    assert console.figure("billing_console_logins_total", result="refused") == 1
 
 
 def test_keys_can_be_tried_only_so_often(world: World) -> None:
-    with open_office(world, logins_per_minute=3) as office:
-        stranger = office.stranger("nonsense")
+    with running_console(world, logins_per_minute=3) as console:
+        stranger = console.stranger("nonsense")
         answers = [stranger.log_in().status_code for _ in range(5)]
 
         assert answers == [401, 401, 401, 429, 429]
-        assert office.figure("billing_console_logins_total", result="limited") == 2
+        assert console.figure("billing_console_logins_total", result="limited") == 2
 
 
 @pytest.mark.parametrize(
@@ -130,17 +134,19 @@ def test_keys_can_be_tried_only_so_often(world: World) -> None:
     ],
 )
 def test_after_the_log_in_only_pages_of_ours_are_opened(
-    office: Office, asked: str, opened: str
+    console: ConsoleUnderTest, asked: str, opened: str
 ) -> None:
-    stranger = office.stranger(office.key(Scope.READ)[1])
+    stranger = console.stranger(console.key(Scope.READ)[1])
 
     answer = stranger.post("/console/login", {"key": stranger.key, "next": asked})
 
     assert (answer.status_code, answer.headers["location"]) == (303, opened)
 
 
-def test_who_comes_without_a_session_gets_back_to_what_they_asked_for(office: Office) -> None:
-    answer = office.stranger().get("/console/payments?state=FAILED")
+def test_who_comes_without_a_session_gets_back_to_what_they_asked_for(
+    console: ConsoleUnderTest,
+) -> None:
+    answer = console.stranger().get("/console/payments?state=FAILED")
 
     assert answer.status_code == 401
     assert Reader(answer.text).fields["next"] == "/console/payments?state=FAILED"
@@ -150,6 +156,6 @@ def test_who_comes_without_a_session_gets_back_to_what_they_asked_for(office: Of
     ("role", "told"), [(PersonRole.VIEWER, "viewer"), (PersonRole.FINANCE, "finance")]
 )
 def test_a_page_names_the_role_that_follows_from_the_scopes(
-    office: Office, role: PersonRole, told: str
+    console: ConsoleUnderTest, role: PersonRole, told: str
 ) -> None:
-    assert told in office.person(role).page("/console").text
+    assert told in console.person(role).page("/console").text

@@ -1,4 +1,4 @@
-"""One visit of a page: who asks, for what, and what a page is answered with."""
+"""One request of a page: who asks, for what, and what a page is answered with."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from billing.flows.service.console_sessions import actor_of
 from billing.rules.actor import Actor
 
 if TYPE_CHECKING:
-    from billing.console.desk import Desk
+    from billing.console.console import Console
 
 HOME: Final = "/console"
 Pairs = Sequence[tuple[str, str]]
@@ -50,7 +50,7 @@ class Person:
         return self.key.may(Scope(scope))
 
 
-class Given:
+class Parameters:
     """The parameters of a query or the fields of a form."""
 
     def __init__(self, pairs: Pairs) -> None:
@@ -75,31 +75,31 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Visit:
+class PageRequest:
     """What a handler works with."""
 
-    desk: "Desk"
+    console: "Console"
     person: Person
     url: str
     path: Mapping[str, str]
-    query: Given
-    form: Given
+    query: Parameters
+    form: Parameters
 
     @cached_property
     def now(self) -> datetime:
-        """Domain time of this visit."""
-        return self.desk.runtime.clock.now()
+        """Domain time of this request."""
+        return self.console.runtime.clock.now()
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Open a connection for reading."""
-        with self.desk.runtime.engine.connect() as conn:
+        with self.console.runtime.engine.connect() as conn:
             yield conn
 
     def page(self, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
         """Answer with a page."""
         return HTMLResponse(
-            self.desk.render(template, person=self.person, url=self.url, now=self.now, **values),
+            self.console.render(template, person=self.person, url=self.url, now=self.now, **values),
             status,
         )
 
@@ -117,4 +117,4 @@ class ConsolePage:
     method: Literal["GET", "POST"]
     path: str
     needs: Scope
-    handle: Callable[[Visit], Response]
+    handle: Callable[[PageRequest], Response]

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from billing.config import ConsoleSettings
 from billing.console.metrics import ConsoleMetrics
-from billing.console.visits import HOME, Person
+from billing.console.requests import HOME, Person
 from billing.flows.context import Clock
 from billing.flows.service import console_sessions
 from billing.gateway.rate import TokenBucket
@@ -23,12 +23,12 @@ LOGOUT: Final = f"{HOME}/logout"
 _ADDRESSES_MAX: Final = 1_000
 
 
-class TooMany(Exception):
+class TooManyLogins(Exception):
     """Too many keys were presented from one address."""
 
 
 @dataclass(frozen=True)
-class Door:
+class Logins:
     """Opens sessions, and knows who is behind a cookie."""
 
     engine: Engine
@@ -52,11 +52,11 @@ class Door:
     def open(self, key: str, address: str) -> str | None:
         """Return the token of a new session; None for a key that opens nothing.
 
-        Raises: TooMany.
+        Raises: TooManyLogins.
         """
         if self._bucket(address).take() > 0:
             self.metrics.login("limited")
-            raise TooMany
+            raise TooManyLogins
         token = console_sessions.log_in(
             self.engine,
             key,

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from billing.config import ApiSettings, ConsoleSettings
-from billing.console.serving import Console
+from billing.console.serving import ConsoleServer
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import PersonRole, Scope
 from billing.rules.actor import Actor, ActorKind
@@ -122,7 +122,7 @@ class Browser:
         return Reader(answer.text)
 
 
-class Office:
+class ConsoleUnderTest:
     """A running console in a world of its own."""
 
     def __init__(self, world: World, **settings: object) -> None:
@@ -132,9 +132,9 @@ class Office:
         given = world.runtime.settings.model_copy(update={"console": console, "api": api})
         self.runtime = WorldRuntime(given, world=world)
         self.registry = CollectorRegistry()
-        self.console = Console(self.runtime, ProcessMetrics(self.registry, "console", "0"))
+        self.server = ConsoleServer(self.runtime, ProcessMetrics(self.registry, "console", "0"))
         self._people: list[Browser] = []
-        self._thread = threading.Thread(target=self.console.run)
+        self._thread = threading.Thread(target=self.server.run)
 
     def open(self) -> None:
         self._thread.start()
@@ -143,7 +143,7 @@ class Office:
     def close(self) -> None:
         for person in self._people:
             person.http.close()
-        self.console.stop()
+        self.server.stop()
         self._thread.join()
         self.runtime.close()
 
@@ -164,7 +164,7 @@ class Office:
         )
 
     def stranger(self, key: str = "") -> Browser:
-        browser = Browser(self.console.base, key)
+        browser = Browser(self.server.base, key)
         self._people.append(browser)
         return browser
 
@@ -180,11 +180,11 @@ class Office:
 
 
 @contextmanager
-def open_office(world: World, **settings: object) -> Iterator[Office]:
-    """Open an office and close it."""
-    office = Office(world, **settings)
+def running_console(world: World, **settings: object) -> Iterator[ConsoleUnderTest]:
+    """Open an console and close it."""
+    console = ConsoleUnderTest(world, **settings)
     try:
-        office.open()
-        yield office
+        console.open()
+        yield console
     finally:
-        office.close()
+        console.close()
