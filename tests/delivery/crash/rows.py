@@ -110,6 +110,7 @@ _NOTICED: Final[Mapping[str, str]] = {
     "provider_calls": "concat(error_class)",
     "tax_calls": "concat(sends, error_class)",
     "vat_lookups": "concat(next_at, failures)",
+    "usage_counts": "concat(events)",  # one row serves several processes
 }
 _KEYS: Final = text(
     "SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text) AS key"
